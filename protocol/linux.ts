@@ -1,0 +1,121 @@
+/**
+ * Linux UAPI constants and structures that more than one room names: errno, open, mmap, fallocate,
+ * RWF, poll, file seals, locks, statx. x86-64 values. Data only.
+ */
+import { codes, struct } from './layout.ts';
+
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EINTR = 4;
+export const EIO = 5;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EFAULT = 14;
+export const EBUSY = 16;
+export const ENODEV = 19;
+export const EINVAL = 22;
+export const ENOSPC = 28;
+export const EROFS = 30;
+export const EPIPE = 32;
+export const ENOSYS = 38;
+export const ETIME = 62;
+export const EPROTO = 71;
+export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
+export const ECONNRESET = 104;
+export const ECANCELED = 125;
+
+export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
+  EPERM,
+  ENOENT,
+  EINTR,
+  EIO,
+  EBADF,
+  EAGAIN,
+  ENOMEM,
+  EACCES,
+  EFAULT,
+  EBUSY,
+  ENODEV,
+  EINVAL,
+  ENOSPC,
+  EROFS,
+  EPIPE,
+  ENOSYS,
+  ETIME,
+  EPROTO,
+  EOPNOTSUPP,
+  EADDRINUSE,
+  ECONNRESET,
+  ECANCELED,
+});
+
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_DIRECT = 0o40000;
+export const O_CLOEXEC = 0o2000000;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+export const MAP_POPULATE = 0x8000;
+
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_ZERO_RANGE = 16;
+
+export const RWF_DSYNC = 2;
+export const RWF_NOWAIT = 8;
+
+export const POLLIN = 1;
+
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_OFD_SETLK = 37;
+export const F_RDLCK = 0;
+export const F_WRLCK = 1;
+export const F_GET_SEALS = 1034;
+export const F_ADD_SEALS = 1033;
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+
+/** fcntl(F_OFD_SETLK) argument. */
+export const flock = struct('flock', 'asm-generic/fcntl.h', 32, {
+  l_type: ['u16', 'F_RDLCK or F_WRLCK'],
+  l_whence: ['u16', 'SEEK_SET'],
+  pad: ['u32', 'padding'],
+  l_start: ['u64', 'first byte'],
+  l_len: ['u64', '0 = to the end, however long'],
+  l_pid: ['i32', '0 for an open-file-description lock'],
+  pad2: ['u32', 'padding'],
+});
+
+/** The part of struct statx that vloop reads. */
+export const statx = struct('statx', 'linux/stat.h', 256, {
+  stx_mask: ['u32', 'what the kernel filled in'],
+  stx_blksize: ['u32', 'preferred I/O size'],
+  unread: ['bytes[144]', 'times, owner, sizes'],
+  stx_dio_mem_align: ['u32', 'memory alignment of direct I/O; 0 = direct I/O impossible'],
+  stx_dio_offset_align: ['u32', 'file offset alignment of direct I/O'],
+  spare: ['bytes[96]', 'reserved'],
+});
+export const STATX_DIOALIGN = 0x2000;
+export const AT_EMPTY_PATH = 0x1000;
+
+export const BLKSSZGET = 0x1268;
+export const BLKGETSIZE64 = 0x80081272;
+
+export const TMPFS_MAGIC = 0x01021994;
+export const HUGETLBFS_MAGIC = 0x958458f6;
+
+export const iovec = struct('iovec', 'linux/uio.h', 16, {
+  iov_base: ['u64', 'address'],
+  iov_len: ['u64', 'length in bytes'],
+});

@@ -1,0 +1,106 @@
+/**
+ * Renders protocol/README.md from the declarations of this room. A conformance test compares the
+ * rendering with the file, so the document cannot go stale. Pure: returns the text.
+ */
+import * as ioUring from './io-uring.ts';
+import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
+import * as linux from './linux.ts';
+import * as vhostUser from './vhost-user.ts';
+import * as virtioBlk from './virtio-blk.ts';
+import * as virtioRing from './virtio-ring.ts';
+
+const ROOMS: ReadonlyArray<readonly [file: string, module: Readonly<Record<string, unknown>>]> = [
+  ['virtio-ring.ts', virtioRing],
+  ['virtio-blk.ts', virtioBlk],
+  ['vhost-user.ts', vhostUser],
+  ['io-uring.ts', ioUring],
+  ['linux.ts', linux],
+];
+
+function isLayout(value: unknown): value is Layout {
+  return typeof value === 'object' && value !== null && 'at' in value && 'sizeBytes' in value;
+}
+
+function isCodes(value: unknown): value is Codes {
+  return typeof value === 'object' && value !== null && 'nameOf' in value;
+}
+
+/** Every layout declared in this room, by file. */
+export function allLayouts(): Array<readonly [file: string, layout: Layout]> {
+  return ROOMS.flatMap(([file, module]) =>
+    Object.values(module)
+      .filter(isLayout)
+      .map((layout) => [file, layout] as const),
+  );
+}
+
+function layoutTable(layout: Layout): string {
+  const rows = Object.entries(layout.fields).map(
+    ([name, [type, meaning]]) =>
+      `| ${layout.at[name]} | ${fieldSizeBytes(type)} | \`${name}\` | ${type} | ${meaning} |`,
+  );
+  return [
+    `### \`${layout.name}\`: ${layout.sizeBytes} bytes (${layout.source})`,
+    '',
+    '| offset | bytes | field | type | meaning |',
+    '|--:|--:|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function codesTable(family: Codes): string {
+  const rows = Object.entries(family.values).map(([name, value]) => `| ${value} | \`${name}\` |`);
+  return [
+    `### ${family.family} (${family.source})`,
+    '',
+    '| value | name |',
+    '|--:|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function messageTable(): string {
+  const rows = Object.values(vhostUser.vhostUserMessages).map((message: vhostUser.MessageRow) => {
+    const payload =
+      message.payload === null
+        ? '–'
+        : `\`${message.payload.name}\`${message.tail ? ` + ${message.tail}` : ''}`;
+    const needs =
+      message.needs === null
+        ? '–'
+        : vhostUser.vhostUserProtocolFeatures
+            .nameOf(message.needs)
+            .replace('VHOST_USER_PROTOCOL_F_', '');
+    return `| ${message.code} | \`${message.name.replace('VHOST_USER_', '')}\` | ${payload} | ${message.fds} | ${message.reply} | ${needs} | ${message.meaning} |`;
+  });
+  return [
+    '### Front-end messages served',
+    '',
+    '| code | message | payload | fds | reply | needs | meaning |',
+    '|--:|---|---|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+/** The whole text of protocol/README.md. */
+export function renderProtocolReadme(): string {
+  const parts = [
+    '# protocol/: wire formats as data',
+    '',
+    'Generated from the declarations in this folder by `npm run docs`; a test fails when it is stale.',
+    'le = little-endian (virtio), u and i = native byte order (kernel interfaces and vhost-user).',
+    '',
+  ];
+  for (const [file, module] of ROOMS) {
+    parts.push(`## ${file}`, '');
+    if (module === vhostUser) parts.push(messageTable());
+    for (const value of Object.values(module)) {
+      if (isLayout(value)) parts.push(layoutTable(value));
+      else if (isCodes(value)) parts.push(codesTable(value));
+    }
+  }
+  return `${parts.join('\n').trimEnd()}\n`;
+}
