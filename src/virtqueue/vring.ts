@@ -1,0 +1,30 @@
+/**
+ * The interface of an active vring, whatever its layout: a running ring is an object that exists, a
+ * stopped one does not. The loop device knows rings only through this.
+ * Source: virtio 1.3 §2.6–2.8.
+ */
+import type { DescriptorChain } from './descriptor-chain.ts';
+
+export interface Vring {
+  readonly size: number;
+  /** Heads taken and not yet given back. */
+  readonly inFlightCount: number;
+  /** The violation that broke the ring, or 0. A broken ring gives no more chains. */
+  readonly broken: number;
+  /** Takes the next chain: 1 = `chain` holds it, 0 = none, negative = violation, the ring is broken. */
+  pop(chain: DescriptorChain): number;
+  /** Breaks the ring for a violation found above it. */
+  break(violation: number): void;
+  /** Whether the driver has made chains available that were not taken yet. */
+  hasAvailable(): boolean;
+  /** Gives a head back with the bytes written to its writable part; not visible before `publish`. */
+  push(head: number, writtenBytes: number): void;
+  /** Makes pushed elements visible. True: the driver wants a call. */
+  publish(): boolean;
+  /** Asks for no kicks while the ring is being served anyway. */
+  suppressKicks(): void;
+  /** Asks for a kick at the next chain. True: one is there already, so serve again before sleeping. */
+  armKicks(): boolean;
+  /** What GET_VRING_BASE answers once nothing is in flight. */
+  readonly base: number;
+}
