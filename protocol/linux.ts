@@ -119,3 +119,39 @@ export const iovec = struct('iovec', 'linux/uio.h', 16, {
   iov_base: ['u64', 'address'],
   iov_len: ['u64', 'length in bytes'],
 });
+
+/** struct msghdr of recvmsg(2) and sendmsg(2), x86-64 glibc. */
+export const msghdr = struct('msghdr', 'sys/socket.h', 56, {
+  msg_name: ['u64', 'address'],
+  msg_namelen: ['u32', 'its size'],
+  pad0: ['u32', 'padding'],
+  msg_iov: ['u64', 'iovec array'],
+  msg_iovlen: ['u64', 'its length'],
+  msg_control: ['u64', 'ancillary data'],
+  msg_controllen: ['u64', 'its size'],
+  msg_flags: ['u32', 'MSG_* on return'],
+  pad1: ['u32', 'padding'],
+});
+
+/** One ancillary message; its payload follows, and the next starts 8-aligned. */
+export const cmsghdr = struct('cmsghdr', 'sys/socket.h', 16, {
+  cmsg_len: ['u64', 'header and payload bytes'],
+  cmsg_level: ['i32', 'SOL_SOCKET'],
+  cmsg_type: ['i32', 'SCM_RIGHTS'],
+});
+
+export const AF_UNIX = 1;
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_ACCEPTCONN = 30;
+export const SO_DOMAIN = 39;
+export const SCM_RIGHTS = 1;
+export const MSG_CTRUNC = 8;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+export const EFD_NONBLOCK = 0o4000;
+export const EFD_CLOEXEC = 0o2000000;
+/** sockaddr_un.sun_path, the terminating NUL included. */
+export const UNIX_PATH_MAX = 108;

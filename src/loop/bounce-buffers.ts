@@ -1,0 +1,38 @@
+/**
+ * Aligned buffers for guest buffers that direct I/O cannot take, fixed in number. A command that finds
+ * none waits its turn; the queue of waiting tags is bounded by the heads in flight.
+ */
+import type { HostMemory } from './host-memory.ts';
+
+/** One request of usual size in one piece; larger ones go through in pieces. */
+export const BOUNCE_BYTES = 256 * 1024;
+const BOUNCE_COUNT = 16;
+
+export class BounceBuffers {
+  readonly #address: number;
+  readonly #free: number[] = [];
+  readonly #waiting: number[] = [];
+
+  constructor(hostMemory: HostMemory) {
+    this.#address = hostMemory.allocate(BOUNCE_BYTES * BOUNCE_COUNT).address;
+    for (let buffer = 0; buffer < BOUNCE_COUNT; buffer++) this.#free.push(buffer);
+  }
+
+  addressOf(buffer: number): number {
+    return this.#address + buffer * BOUNCE_BYTES;
+  }
+
+  /** A buffer for `tag`, or -1: the tag is then handed out by a later `release`. */
+  acquire(tag: number): number {
+    const buffer = this.#free.pop();
+    if (buffer !== undefined) return buffer;
+    this.#waiting.push(tag);
+    return -1;
+  }
+
+  /** Gives a buffer back. The tag that waited longest and may try again, or -1. */
+  release(buffer: number): number {
+    this.#free.push(buffer);
+    return this.#waiting.shift() ?? -1;
+  }
+}

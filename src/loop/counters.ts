@@ -1,0 +1,51 @@
+/**
+ * Counters of one vring, in memory that worker and main thread share. Written by the worker that owns
+ * the vring, plainly, and read by anyone: no lock and no message per request.
+ */
+import { codes } from '../../protocol/layout.ts';
+
+export const COUNT_READS = 0;
+export const COUNT_WRITES = 1;
+export const COUNT_FLUSHES = 2;
+export const COUNT_DISCARDS = 3;
+export const COUNT_WRITE_ZEROES = 4;
+export const COUNT_OTHERS = 5;
+export const COUNT_READ_BYTES = 6;
+export const COUNT_WRITTEN_BYTES = 7;
+export const COUNT_ERRORS = 8;
+export const COUNT_UNSUPPORTED = 9;
+export const COUNT_BOUNCED = 10;
+export const COUNT_KICKS = 11;
+export const COUNT_CALLS = 12;
+export const COUNT_VIOLATIONS = 13;
+
+export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
+  reads: COUNT_READS,
+  writes: COUNT_WRITES,
+  flushes: COUNT_FLUSHES,
+  discards: COUNT_DISCARDS,
+  writeZeroes: COUNT_WRITE_ZEROES,
+  others: COUNT_OTHERS,
+  bytesRead: COUNT_READ_BYTES,
+  bytesWritten: COUNT_WRITTEN_BYTES,
+  errors: COUNT_ERRORS,
+  unsupported: COUNT_UNSUPPORTED,
+  bounced: COUNT_BOUNCED,
+  kicks: COUNT_KICKS,
+  calls: COUNT_CALLS,
+  guestViolations: COUNT_VIOLATIONS,
+});
+
+/** Numbers per vring. */
+export const COUNTERS_PER_VRING = 16;
+
+/** Sums the counters of all vrings, by name. */
+export function sumCounters(all: Float64Array): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const [name, index] of Object.entries(counterNames.values)) {
+    let sum = 0;
+    for (let at = index; at < all.length; at += COUNTERS_PER_VRING) sum += all[at]!;
+    sums[name] = sum;
+  }
+  return sums;
+}

@@ -1,0 +1,124 @@
+/**
+ * The loop commands of one vring: a slot per head, in typed arrays that exist before the first request
+ * (blk-mq's tags; the kernel's struct loop_cmd). A slot is the head of its descriptor chain, so the
+ * number in flight is the ring's size and no free list is needed.
+ */
+import { iovec } from '../../protocol/linux.ts';
+import { RANGES_MAX } from '../blk/disk-shape.ts';
+import type { HostMemory } from './host-memory.ts';
+
+/** The kernel takes no more iovecs in one call (UIO_MAXIOV). */
+export const IOVECS_PER_COMMAND = 1024;
+
+const IOVEC_WORDS = iovec.sizeBytes / 4;
+const TWO_TO_32 = 2 ** 32;
+
+/** A vring's number and a head make a tag; heads stay below the largest ring. */
+export const TAG_SLOT_BITS = 15;
+export const TAG_SLOT_MASK = (1 << TAG_SLOT_BITS) - 1;
+
+export class LoopCommands {
+  readonly size: number;
+  /** OP_* of blk-request.ts. */
+  readonly op: Uint8Array;
+  /** What the command waits for: a STAGE_* of loop-queue.ts. */
+  readonly stage: Uint8Array;
+  /** Where the status byte goes. */
+  readonly statusSlot: Uint16Array;
+  readonly statusOffset: Float64Array;
+  /** The whole request, and the part of it that is still to do. */
+  readonly lengthBytes: Float64Array;
+  readonly offsetBytes: Float64Array;
+  readonly remainingBytes: Float64Array;
+  readonly iovecFirst: Uint16Array;
+  readonly iovecEnd: Uint16Array;
+  /** Bounce buffer held, or -1; and the bytes of it that the operation in flight covers. */
+  readonly bounce: Int16Array;
+  readonly bounceBytes: Float64Array;
+  readonly retries: Uint8Array;
+  readonly rangeNext: Uint8Array;
+  readonly rangeCount: Uint8Array;
+  readonly rangeOffsetBytes: Float64Array;
+  readonly rangeLengthBytes: Float64Array;
+  readonly rangeUnmap: Uint8Array;
+
+  readonly #hostMemory: HostMemory;
+  readonly #iovecAddress: number;
+  readonly #iovecBytes: number;
+  readonly #iovecs: Uint32Array;
+
+  constructor(size: number, hostMemory: HostMemory) {
+    this.size = size;
+    this.op = new Uint8Array(size);
+    this.stage = new Uint8Array(size);
+    this.statusSlot = new Uint16Array(size);
+    this.statusOffset = new Float64Array(size);
+    this.lengthBytes = new Float64Array(size);
+    this.offsetBytes = new Float64Array(size);
+    this.remainingBytes = new Float64Array(size);
+    this.iovecFirst = new Uint16Array(size);
+    this.iovecEnd = new Uint16Array(size);
+    this.bounce = new Int16Array(size).fill(-1);
+    this.bounceBytes = new Float64Array(size);
+    this.retries = new Uint8Array(size);
+    this.rangeNext = new Uint8Array(size);
+    this.rangeCount = new Uint8Array(size);
+    this.rangeOffsetBytes = new Float64Array(size * RANGES_MAX);
+    this.rangeLengthBytes = new Float64Array(size * RANGES_MAX);
+    this.rangeUnmap = new Uint8Array(size * RANGES_MAX);
+    this.#hostMemory = hostMemory;
+    // Untouched pages of this cost nothing: a guest that sends one segment a request uses one iovec.
+    this.#iovecBytes = size * IOVECS_PER_COMMAND * iovec.sizeBytes;
+    const { address, buffer } = hostMemory.allocate(this.#iovecBytes);
+    this.#iovecAddress = address;
+    this.#iovecs = new Uint32Array(buffer, 0, this.#iovecBytes / 4);
+  }
+
+  /** Gives the iovec memory back; nothing may be in flight. */
+  release(): void {
+    this.#hostMemory.release(this.#iovecAddress, this.#iovecBytes);
+  }
+
+  setIovec(slot: number, index: number, address: number, lengthBytes: number): void {
+    const at = (slot * IOVECS_PER_COMMAND + index) * IOVEC_WORDS;
+    const addressHigh = Math.floor(address / TWO_TO_32);
+    const lengthHigh = Math.floor(lengthBytes / TWO_TO_32);
+    this.#iovecs[at] = address - addressHigh * TWO_TO_32;
+    this.#iovecs[at + 1] = addressHigh;
+    this.#iovecs[at + 2] = lengthBytes - lengthHigh * TWO_TO_32;
+    this.#iovecs[at + 3] = lengthHigh;
+  }
+
+  iovecBase(slot: number, index: number): number {
+    const at = (slot * IOVECS_PER_COMMAND + index) * IOVEC_WORDS;
+    return this.#iovecs[at + 1]! * TWO_TO_32 + this.#iovecs[at]!;
+  }
+
+  iovecLength(slot: number, index: number): number {
+    const at = (slot * IOVECS_PER_COMMAND + index) * IOVEC_WORDS;
+    return this.#iovecs[at + 3]! * TWO_TO_32 + this.#iovecs[at + 2]!;
+  }
+
+  /** The host address of an iovec itself, for readv and writev. */
+  iovecPointer(slot: number, index: number): number {
+    return this.#iovecAddress + (slot * IOVECS_PER_COMMAND + index) * iovec.sizeBytes;
+  }
+
+  /** Moves the start of what remains by `doneBytes`: whole iovecs are passed, a partial one shrinks. */
+  advance(slot: number, doneBytes: number): void {
+    this.offsetBytes[slot]! += doneBytes;
+    this.remainingBytes[slot]! -= doneBytes;
+    let index = this.iovecFirst[slot]!;
+    const end = this.iovecEnd[slot]!;
+    for (let left = doneBytes; left > 0 && index < end; ) {
+      const length = this.iovecLength(slot, index);
+      if (left < length) {
+        this.setIovec(slot, index, this.iovecBase(slot, index) + left, length - left);
+        break;
+      }
+      left -= length;
+      index++;
+    }
+    this.iovecFirst[slot] = index;
+  }
+}

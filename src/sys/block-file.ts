@@ -1,0 +1,106 @@
+/**
+ * What the kernel tells about a file that is to back a disk: kind, size, sectors, direct-I/O alignment,
+ * file system; and the lock that keeps two disks from writing one file.
+ */
+import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
+import {
+  AT_EMPTY_PATH,
+  BLKGETSIZE64,
+  BLKSSZGET,
+  F_OFD_SETLK,
+  F_RDLCK,
+  F_WRLCK,
+  flock,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_RDONLY,
+  O_RDWR,
+  STATX_DIOALIGN,
+  statx as statxLayout,
+} from '../../protocol/linux.ts';
+import { declare, FixedBytes, valueOrErrno } from './libc.ts';
+
+const ioctl = declare('int ioctl(int, unsigned long, uintptr_t)');
+const fcntl = declare('int fcntl(int, int, uintptr_t)');
+const statxCall = declare('int statx(int, const char*, int, unsigned int, uintptr_t)');
+
+export interface OpenFileOptions {
+  readonly readOnly: boolean;
+  readonly direct: boolean;
+}
+
+/** Opens a file; throws Node's own error (code, path) when it cannot. */
+export function openFile(path: string, { readOnly, direct }: OpenFileOptions): number {
+  return openSync(path, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | (direct ? O_DIRECT : 0));
+}
+
+export function closeFile(fd: number): void {
+  closeSync(fd);
+}
+
+export type FileKind = 'regular' | 'block' | 'directory' | 'other';
+
+export interface FileFacts {
+  readonly kind: FileKind;
+  readonly sizeBytes: number;
+  /** The file system's (or block device's) preferred block, in bytes. */
+  readonly preferredBlockBytes: number;
+  /** Magic number of the file system that holds the file. */
+  readonly fileSystemMagic: number;
+  /** The device's logical sector, for a block device; else null. */
+  readonly logicalSectorBytes: number | null;
+  /**
+   * What direct I/O must be aligned to; null: the kernel does not say (before Linux 6.1, or a file
+   * system without STATX_DIOALIGN); 0: it says that direct I/O is impossible.
+   */
+  readonly directMemoryAlignBytes: number | null;
+  readonly directOffsetAlignBytes: number | null;
+}
+
+function blockDeviceSize(fd: number): { sizeBytes: number; sectorBytes: number } {
+  const size = new FixedBytes(8);
+  const sector = new FixedBytes(4);
+  const failed =
+    ioctl(fd, BLKGETSIZE64, size.address) < 0 || ioctl(fd, BLKSSZGET, sector.address) < 0;
+  return {
+    sizeBytes: failed ? 0 : Number(size.view.getBigUint64(0, true)),
+    sectorBytes: failed ? 512 : sector.view.getInt32(0, true),
+  };
+}
+
+/** Reads what there is to know about an open file. */
+export function inspectFile(fd: number, path: string): FileFacts {
+  const stat = fstatSync(fd);
+  const kind: FileKind = stat.isFile()
+    ? 'regular'
+    : stat.isBlockDevice()
+      ? 'block'
+      : stat.isDirectory()
+        ? 'directory'
+        : 'other';
+  const device = kind === 'block' ? blockDeviceSize(fd) : null;
+  const buffer = new FixedBytes(statxLayout.sizeBytes);
+  const answered = statxCall(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, buffer.address) >= 0;
+  const mask = buffer.view.getUint32(statxLayout.at.stx_mask, true);
+  const knows = answered && (mask & STATX_DIOALIGN) !== 0;
+  const align = (at: number) => (knows ? buffer.view.getUint32(at, true) : null);
+  return {
+    kind,
+    sizeBytes: device === null ? stat.size : device.sizeBytes,
+    preferredBlockBytes: stat.blksize,
+    fileSystemMagic: statfsSync(path).type,
+    logicalSectorBytes: device === null ? null : device.sectorBytes,
+    directMemoryAlignBytes: align(statxLayout.at.stx_dio_mem_align),
+    directOffsetAlignBytes: align(statxLayout.at.stx_dio_offset_align),
+  };
+}
+
+/**
+ * Locks the whole file for this open file description: exclusively to write, shared to read. The
+ * kernel drops it when the process dies. 0, or -errno (-EAGAIN, -EACCES: someone else holds it).
+ */
+export function lockFile(fd: number, exclusive: boolean): number {
+  const lock = new FixedBytes(flock.sizeBytes);
+  lock.view.setUint16(flock.at.l_type, exclusive ? F_WRLCK : F_RDLCK, true);
+  return valueOrErrno(fcntl(fd, F_OFD_SETLK, lock.address));
+}
