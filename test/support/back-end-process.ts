@@ -12,6 +12,8 @@ export const backEndNames = ['vloop', 'qemu-storage-daemon'] as const;
 export type BackEndName = (typeof backEndNames)[number];
 
 export type BackEndOptions = {
+  /** Tells two back-ends of one kind apart, in reports and in the socket's name. */
+  label?: string;
   readOnly?: boolean;
   blockSize?: number;
   numQueues?: number;
@@ -28,13 +30,15 @@ const LISTENING = '00010000';
 
 export class BackEndProcess {
   readonly name: BackEndName;
+  readonly label: string;
   readonly socketInside: string;
   readonly socketOnHost: string;
   readonly process: BoundedProcess;
 
   constructor(name: BackEndName, workspace: Workspace, image: string, options: BackEndOptions) {
-    const socket = `${image}.sock`;
     this.name = name;
+    this.label = options.label ?? name;
+    const socket = `${image}.${this.label}.sock`;
     this.socketInside = workspace.inside(socket);
     this.socketOnHost = workspace.socketOnHost(socket);
     const argv =

@@ -1,0 +1,79 @@
+/**
+ * The conditions of a benchmark: figures without the machine, the versions and the file system they were taken on
+ * cannot be compared with anything.
+ */
+import { readFileSync, statfsSync } from 'node:fs';
+import { cpus, loadavg, release, totalmem } from 'node:os';
+import { run } from '../support/bounded-process.ts';
+import type { TrixieRoot } from '../support/trixie-root.ts';
+
+export type Conditions = {
+  cpu: string;
+  memoryGib: number;
+  kernel: string;
+  loadAverage: number;
+  fileSystem: string;
+  imageMib: number;
+  directIo: string;
+  node: string;
+  peer: string;
+  commit: string;
+  date: string;
+};
+
+const FILE_SYSTEMS = new Map([
+  [0xef53, 'ext2/3/4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x01021994, 'tmpfs'],
+  [0x794c7630, 'overlayfs'],
+]);
+
+const COMMAND_TIMEOUT_MS = 10_000;
+
+export async function readConditions(
+  root: TrixieRoot,
+  imagePath: string,
+  imageMib: number,
+  directIo: string,
+  node: string,
+): Promise<Conditions> {
+  const processors = cpus();
+  const daemon = await firstLine(root.argv(['qemu-storage-daemon', '--version']));
+  return {
+    cpu: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: `Linux ${release()}`,
+    loadAverage: loadavg()[0] ?? 0,
+    fileSystem: fileSystem(imagePath),
+    imageMib,
+    directIo,
+    node: await firstLine([node, '--version']),
+    peer: `${daemon}, aio=io_uring, cache.direct=off`,
+    commit: await commit(),
+    date: new Date().toISOString(),
+  };
+}
+
+/** The mount's own word where /proc tells it, the magic number's meaning otherwise. */
+function fileSystem(path: string): string {
+  const { type } = statfsSync(path);
+  const magic = Number(type);
+  const mounts = readFileSync('/proc/self/mounts', 'latin1')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, point]) => point !== undefined && `${path}/`.startsWith(point.replace(/\/?$/, '/')))
+    .toSorted((a, b) => (b[1]?.length ?? 0) - (a[1]?.length ?? 0));
+  return mounts[0]?.[2] ?? FILE_SYSTEMS.get(magic) ?? `type 0x${magic.toString(16)}`;
+}
+
+async function commit(): Promise<string> {
+  const hash = await firstLine(['git', 'rev-parse', '--short=12', 'HEAD']);
+  const changed = await firstLine(['git', 'status', '--porcelain', '--', 'src', 'protocol']);
+  return hash === '' ? 'unknown' : `${hash}${changed === '' ? '' : ' with changes'}`;
+}
+
+async function firstLine(argv: readonly string[]): Promise<string> {
+  const { stdout } = await run(argv, COMMAND_TIMEOUT_MS);
+  return stdout.trim().split('\n')[0] ?? '';
+}
