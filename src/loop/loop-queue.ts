@@ -1,0 +1,195 @@
+/**
+ * One running vring of the loop device: chains in, loop commands out, statuses and used elements back
+ * (the kernel's loop_queue_rq and lo_complete_rq). Single-threaded: one worker owns it.
+ */
+import {
+  VIRTIO_BLK_ID_BYTES,
+  VIRTIO_BLK_S_IOERR,
+  VIRTIO_BLK_S_OK,
+  VIRTIO_BLK_S_UNSUPP,
+} from '../../protocol/virtio-blk.ts';
+import {
+  BlkRequest,
+  OP_DISCARD,
+  OP_FLUSH,
+  OP_GET_ID,
+  OP_NONE,
+  OP_READ,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+} from '../blk/blk-request.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
+import type { Vring } from '../virtqueue/vring.ts';
+import { CommandSteps } from './command-steps.ts';
+import {
+  COUNT_CALLS,
+  COUNT_DISCARDS,
+  COUNT_ERRORS,
+  COUNT_FLUSHES,
+  COUNT_OTHERS,
+  COUNT_READ_BYTES,
+  COUNT_READS,
+  COUNT_UNSUPPORTED,
+  COUNT_VIOLATIONS,
+  COUNT_WRITE_ZEROES,
+  COUNT_WRITES,
+  COUNT_WRITTEN_BYTES,
+} from './counters.ts';
+import { type LoopCommands, TAG_SLOT_BITS } from './loop-commands.ts';
+import type { LoopState } from './loop-state.ts';
+
+const COUNTER_OF_OP = new Uint8Array(8);
+COUNTER_OF_OP[OP_NONE] = COUNT_OTHERS;
+COUNTER_OF_OP[OP_READ] = COUNT_READS;
+COUNTER_OF_OP[OP_WRITE] = COUNT_WRITES;
+COUNTER_OF_OP[OP_FLUSH] = COUNT_FLUSHES;
+COUNTER_OF_OP[OP_DISCARD] = COUNT_DISCARDS;
+COUNTER_OF_OP[OP_WRITE_ZEROES] = COUNT_WRITE_ZEROES;
+COUNTER_OF_OP[OP_GET_ID] = COUNT_OTHERS;
+
+export interface LoopQueueOptions {
+  readonly index: number;
+  readonly vring: Vring;
+  readonly memory: GuestMemory;
+  readonly commands: LoopCommands;
+  /** COUNTERS_PER_VRING numbers of this vring. */
+  readonly counters: Float64Array;
+  readonly enabled: boolean;
+  /** Call eventfd, or -1: the front-end polls the used ring. */
+  readonly callFd: number;
+  /** Hands a freed bounce buffer to a command of any vring. */
+  readonly resume: (tag: number) => void;
+}
+
+export class LoopQueue {
+  readonly index: number;
+  readonly vring: Vring;
+  readonly commands: LoopCommands;
+  /** A disabled vring is running but not popped (SET_VRING_ENABLE). */
+  enabled: boolean;
+  /** Set by GET_VRING_BASE: nothing new is popped while what is in flight ends. */
+  stopping = false;
+  callFd: number;
+
+  readonly #state: LoopState;
+  readonly #memory: GuestMemory;
+  readonly #counters: Float64Array;
+  readonly #chain: DescriptorChain;
+  readonly #request = new BlkRequest();
+  readonly #steps: CommandSteps;
+  readonly #resume: (tag: number) => void;
+
+  constructor(state: LoopState, options: LoopQueueOptions) {
+    this.index = options.index;
+    this.vring = options.vring;
+    this.commands = options.commands;
+    this.enabled = options.enabled;
+    this.callFd = options.callFd;
+    this.#state = state;
+    this.#memory = options.memory;
+    this.#counters = options.counters;
+    this.#resume = options.resume;
+    this.#chain = new DescriptorChain(options.vring.size);
+    this.#steps = new CommandSteps(state, this.commands, this.index << TAG_SLOT_BITS, this);
+  }
+
+  get #canPop(): boolean {
+    return this.enabled && !this.stopping;
+  }
+
+  /** Whether there is something to serve right now. */
+  hasWork(): boolean {
+    return this.#canPop && this.vring.hasAvailable();
+  }
+
+  /** Asks for kicks again. True: a chain is there already. */
+  armKicks(): boolean {
+    return this.#canPop && this.vring.armKicks();
+  }
+
+  /** Starts up to `limit` requests. How many were taken. */
+  serve(limit: number): number {
+    if (!this.#canPop) return 0;
+    let taken = 0;
+    while (taken < limit) {
+      const popped = this.vring.pop(this.#chain);
+      if (popped === 0) break;
+      const failure =
+        popped < 0 ? popped : this.#request.decode(this.#chain, this.#memory, this.#state.limits);
+      if (failure < 0) {
+        this.vring.break(failure);
+        this.#counters[COUNT_VIOLATIONS]!++;
+        this.#state.events.onViolation(this.index, failure);
+        break;
+      }
+      taken++;
+      this.#start(this.#chain.head);
+    }
+    return taken;
+  }
+
+  /** Publishes what has completed and calls the driver if it wants that. */
+  publish(): void {
+    if (this.vring.publish() && this.callFd >= 0) {
+      this.#counters[COUNT_CALLS]!++;
+      this.#state.events.call(this.callFd);
+    }
+  }
+
+  onResult(slot: number, result: number): void {
+    this.#steps.onResult(slot, result);
+  }
+
+  resumeBounce(slot: number): void {
+    this.#steps.resumeBounce(slot);
+  }
+
+  resume(tag: number): void {
+    this.#resume(tag);
+  }
+
+  finish(slot: number, status: number, usedBytes: number): void {
+    const commands = this.commands;
+    const op = commands.op[slot]!;
+    // The status byte before the used element, both before the index that `publish` releases.
+    const bytes = this.#memory.bytesOfSlot[commands.statusSlot[slot]!]!;
+    bytes[commands.statusOffset[slot]!] = status;
+    this.vring.push(slot, usedBytes);
+    const counters = this.#counters;
+    if (status === VIRTIO_BLK_S_OK) {
+      counters[COUNTER_OF_OP[op]!]!++;
+      if (op === OP_READ) counters[COUNT_READ_BYTES]! += commands.lengthBytes[slot]!;
+      else if (op === OP_WRITE) counters[COUNT_WRITTEN_BYTES]! += commands.lengthBytes[slot]!;
+    } else {
+      counters[status === VIRTIO_BLK_S_UNSUPP ? COUNT_UNSUPPORTED : COUNT_ERRORS]!++;
+    }
+  }
+
+  #start(slot: number): void {
+    const request = this.#request;
+    const commands = this.commands;
+    commands.statusSlot[slot] = request.statusSlot;
+    commands.statusOffset[slot] = request.statusOffset;
+    commands.op[slot] = request.op;
+    commands.bounce[slot] = -1;
+    if (request.op === OP_NONE) this.finish(slot, request.status, 1);
+    else if (request.op === OP_GET_ID) this.#getId(slot);
+    else this.#steps.start(slot, request, this.#chain);
+  }
+
+  /** §5.2.6.2: the serial, NUL padded; shorter buffers get its beginning. */
+  #getId(slot: number): void {
+    const chain = this.#chain;
+    let done = 0;
+    for (let s = this.#request.firstSegment; s < this.#request.endSegment; s++) {
+      const piece = Math.min(chain.lengthBytes[s]!, VIRTIO_BLK_ID_BYTES - done);
+      if (piece > 0) {
+        const from = this.#state.serialAddress + done;
+        this.#state.hostMemory.copy(chain.hostAddress[s]!, from, piece);
+      }
+      done += piece;
+    }
+    this.finish(slot, done > 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR, done + 1);
+  }
+}
