@@ -1,6 +1,6 @@
 /**
  * What the benchmark asks of a load generator. A client connects to a back-end as any front-end does, so the same
- * one drives vloop and its peer; qemu-img-client.ts is one, a generator of our own another.
+ * one drives vloop and its peer.
  */
 import type { BackEndProcess } from '../support/back-end-process.ts';
 
@@ -11,11 +11,13 @@ export type Workload = {
   sizeBytes: number;
 };
 
+export type Latency = { p50: number; p99: number };
+
 export type Measurement = {
   requests: number;
   seconds: number;
   /** Where the client times single requests. */
-  medianLatencyUs?: number;
+  latencyUs?: Latency;
 };
 
 export interface Client {

@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { openTrixieRoot, type TrixieRoot, type Workspace } from '../support/trixie-root.ts';
+import { BlkioClient, compileBlkioLoad } from './blkio-client.ts';
 import { type Client, workloads } from './client.ts';
 import { readConditions } from './conditions.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
@@ -15,8 +16,16 @@ import { runWorkload, type WorkloadResult } from './rounds.ts';
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const progress = (text: string) => process.stderr.write(`${text}\n`);
 
-function makeClients(root: TrixieRoot, { clients }: BenchOptions): Client[] {
-  return [new QemuImgClient(root)].filter(({ name }) => name.includes(clients ?? ''));
+async function makeClients(workspace: Workspace, wanted: readonly string[]): Promise<Client[]> {
+  const known: Client[] = [
+    new QemuImgClient(workspace.root),
+    new BlkioClient(workspace, 'sleep'),
+    new BlkioClient(workspace, 'spin'),
+  ];
+  for (const name of wanted)
+    if (!known.some((client) => client.name === name)) throw new Error(`no client ${name}`);
+  await compileBlkioLoad(workspace);
+  return known.filter(({ name }) => wanted.includes(name));
 }
 
 async function measureAll(
@@ -36,7 +45,7 @@ async function measureAll(
 }
 
 async function bench(root: TrixieRoot, workspace: Workspace, options: BenchOptions) {
-  const clients = makeClients(root, options);
+  const clients = await makeClients(workspace, options.clients);
   const conditions = await readConditions(
     root,
     workspace.hostPath,
@@ -65,7 +74,7 @@ async function main(argv: readonly string[]): Promise<void> {
     return;
   }
   const options = parseOptions(argv);
-  const opened = await openTrixieRoot();
+  const opened = await openTrixieRoot({ withCompiler: true });
   if (!opened.ok) {
     print(`skipped: bench: ${opened.reason}`);
     return;

@@ -10,7 +10,7 @@ export type BenchOptions = {
   ours: BackEndName;
   theirs: BackEndName;
   only: string | undefined;
-  clients: string | undefined;
+  clients: string[];
   json: string | undefined;
   vloopArguments: string[];
 };
@@ -20,7 +20,7 @@ export const usage = `make bench, or: node test/bench/main.ts [options]
   --seconds=N        length of one measurement (1.5)
   --image-mib=N      size of the image, kept in the page cache (256)
   --only=TEXT        only workloads whose name holds TEXT
-  --client=TEXT      only clients whose name holds TEXT
+  --clients=A,B      of qemu-img, blkio, blkio-spin (qemu-img,blkio)
   --direct-io=MODE   vloop's --direct-io (off: the peer uses the page cache too)
   --vloop=OPTION     a further option for vloop; may be repeated
   --ours=NAME        vloop, or qemu-storage-daemon on both sides to see the method's noise
@@ -37,7 +37,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       'direct-io': { type: 'string', default: 'off' },
       ours: { type: 'string', default: 'vloop' },
       only: { type: 'string' },
-      client: { type: 'string' },
+      clients: { type: 'string', default: 'qemu-img,blkio' },
       json: { type: 'string' },
       vloop: { type: 'string', multiple: true, default: [] },
     },
@@ -50,7 +50,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     ours: backEnd(values.ours),
     theirs: 'qemu-storage-daemon',
     only: values.only,
-    clients: values.client,
+    clients: values.clients.split(','),
     json: values.json,
     vloopArguments: values.vloop,
   };

@@ -15,7 +15,7 @@ const REQUEST_LIMIT = 20_000_000;
 
 export class QemuImgClient implements Client {
   readonly name = 'qemu-img';
-  readonly describe = `qemu-img bench through libblkio, stride of ${STRIDE_BLOCKS} blocks`;
+  readonly describe = `qemu-img: bench through libblkio, stride of ${STRIDE_BLOCKS} blocks`;
   readonly #root: TrixieRoot;
   readonly #requests = new Map<string, number>();
 

@@ -4,7 +4,7 @@
  * meanwhile is recorded, because a back-end that spins would slow its rival down.
  */
 import type { BackEndProcess } from '../support/back-end-process.ts';
-import type { Client, Workload } from './client.ts';
+import type { Client, Latency, Workload } from './client.ts';
 import { alternate } from './statistics.ts';
 
 export type Round = {
@@ -12,7 +12,7 @@ export type Round = {
   cpuSecondsPerMillion: number;
   idleCpuSeconds: number;
   rssBytes: number;
-  medianLatencyUs?: number;
+  latencyUs?: Latency;
 };
 
 export type WorkloadResult = {
@@ -70,8 +70,6 @@ async function runRound(
     cpuSecondsPerMillion: (cpuSeconds / measured.requests) * 1e6,
     idleCpuSeconds: idleCpu() - idleBefore,
     rssBytes: backEnd.rssBytes(),
-    ...(measured.medianLatencyUs === undefined
-      ? {}
-      : { medianLatencyUs: measured.medianLatencyUs }),
+    ...(measured.latencyUs === undefined ? {} : { latencyUs: measured.latencyUs }),
   };
 }

@@ -78,8 +78,10 @@ export class Workspace {
   }
 }
 
-export async function openTrixieRoot(): Promise<OpenedRoot> {
-  const { status, stdout, stderr } = await run(['bash', SCRIPT], BUILD_TIMEOUT_MS);
+/** `withCompiler` asks for the larger root that can also compile a client. */
+export async function openTrixieRoot({ withCompiler = false } = {}): Promise<OpenedRoot> {
+  const flavour = withCompiler ? ['--compiler'] : [];
+  const { status, stdout, stderr } = await run(['bash', SCRIPT, ...flavour], BUILD_TIMEOUT_MS);
   const path = stdout.trim();
   if (status === 0 && existsSync(path)) return { ok: true, root: new TrixieRoot(path) };
   const reason = stderr.trim().split('\n').at(-1) ?? '';
