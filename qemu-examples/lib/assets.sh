@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Builds what a guest is made of, from Debian packages, and prints the directory:
+#   assets.sh base   vmlinuz and guest.cpio: busybox, ext4 and xfs tools, virtio modules
+#   assets.sh fio    fio.cpio: fio and its libraries, to be appended to guest.cpio
+#   assets.sh boot   boot.img: a disk that boots under SeaBIOS and OVMF; OVMF.fd
+# Kept in ${XDG_CACHE_HOME:-~/.cache}/vloop by a hash of the recipe; a changed recipe builds anew.
+set -euo pipefail
+lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH=$PATH:/usr/sbin:/sbin
+source "$lib/say.sh"
+source "$lib/packages.sh"
+source "$lib/initramfs.sh"
+source "$lib/boot-image.sh"
+
+part=${1:-}
+[[ $part =~ ^(base|fio|boot)$ ]] || stop 'usage: assets.sh base|fio|boot'
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/vloop
+recipe=$(cat "$lib"/{assets,packages,initramfs,boot-image,guest-init}.sh /etc/os-release | sha256sum)
+ready=$cache/$part-${recipe:0:12}
+
+# Two builders at once (a test run and an example) wait for each other here.
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock -w 600 9 || stop "another build has held $cache/.lock for ten minutes"
+
+if [[ ! -d $ready ]]; then
+  [[ $part == base ]] || base=$(flock -u 9 && "$lib/assets.sh" base)
+  flock -w 600 9
+  say_step "Building the guest's $part files (once; kept in $cache)" >&2
+  # Built aside and renamed when complete, so that an interrupted build leaves nothing half done.
+  build=$(mktemp -d "$cache/.build-XXXXXX")
+  trap 'rm -rf "$build"' EXIT
+  mkdir "$build/out"
+  "build_$part" "$build" "$build/out" "${base:-}"
+  mv -T "$build/out" "$ready"
+fi
+echo "$ready"

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# The guest's first file system, as cpio archives that the kernel unpacks one after the other.
+# Needs packages.sh.
+
+# Prints the directory of the unpacked kernel's modules.
+kernel_modules() { echo "$1"/lib/modules/*; }
+
+# put_binary ROOT FILE…: each program and the libraries it is linked with, at the same paths.
+put_binary() {
+  local root=$1 program file
+  shift
+  for program in "$@"; do
+    program=$(command -v "$program")
+    for file in "$program" $(ldd "$program" | grep -o '/[^ ]*'); do
+      install -D -m 755 "$(realpath "$file")" "$root$file"
+    done
+  done
+}
+
+# pack_cpio ROOT ARCHIVE: busybox packs it, so that cpio need not be installed.
+pack_cpio() {
+  (cd "$1" && find . | LC_ALL=C sort | "$3" cpio -o -H newc -R 0:0) >"$2" 2>/dev/null
+}
+
+# build_base BUILD OUT
+build_base() {
+  local build=$1 out=$2 kernel root=$1/root release module
+  kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+  if [[ -z $kernel ]]; then
+    packages_refresh
+    kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+  fi
+  [[ -n $kernel ]] || stop 'no cloud kernel in the package lists (linux-image-cloud-amd64)'
+  packages_install mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs
+  packages_unpack "$build/debs" "$kernel" busybox-static
+  cp "$build"/debs/boot/vmlinuz-* "$out/vmlinuz"
+  cp "$(find "$build/debs" -path '*bin/busybox' | head -1)" "$out/busybox"
+
+  mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,proc,sys,dev,mnt,tmp,run,etc}
+  local applet
+  for applet in $("$out/busybox" --list); do ln -s busybox "$root/bin/$applet"; done
+  cp --remove-destination "$out/busybox" "$root/bin/busybox"
+  # busybox brings its own mke2fs and blkdiscard: the real tools must win, and blkdiscard -z is not in busybox.
+  rm -f "$root"/bin/{mke2fs,mkfs.ext2,blkdiscard,fstrim}
+  put_binary "$root" mke2fs mkfs.ext4 e2fsck mkfs.xfs xfs_repair blkdiscard fstrim
+  install -m 755 "$lib/guest-init.sh" "$root/init"
+
+  release=$(basename "$(kernel_modules "$build/debs")")
+  for module in virtio_pci virtio_blk qemu_fw_cfg xfs virtio virtio_ring virtio_pci_modern_dev \
+    virtio_pci_legacy_dev libcrc32c crc32c_generic crc32c-intel; do
+    find "$build/debs/lib/modules" -name "$module.ko*" | while read -r file; do
+      mkdir -p "$root/lib/modules/$release"
+      case $file in
+        *.xz) xz -dc "$file" >"$root/lib/modules/$release/$module.ko" ;;
+        *) cp "$file" "$root/lib/modules/$release/" ;;
+      esac
+    done
+  done
+  cp "$build"/debs/lib/modules/"$release"/modules.{builtin,order} "$root/lib/modules/$release/"
+  "$out/busybox" depmod -b "$root" "$release"
+  pack_cpio "$root" "$out/guest.cpio" "$out/busybox"
+}
+
+# build_fio BUILD OUT BASE: eighty megabytes of libraries, hence apart from guest.cpio.
+build_fio() {
+  local build=$1 out=$2 base=$3
+  packages_install fio=fio
+  put_binary "$build/root" fio
+  pack_cpio "$build/root" "$out/fio.cpio" "$base/busybox"
+}
