@@ -25,10 +25,20 @@ function isCodes(value: unknown): value is Codes {
   return typeof value === 'object' && value !== null && 'nameOf' in value;
 }
 
+/**
+ * The exports of a file by name: a module's own order is alphabetical in Node and the order of
+ * declaration under a bundler or a test runner, and the document must not depend on that.
+ */
+function declarations(module: Readonly<Record<string, unknown>>): unknown[] {
+  return Object.keys(module)
+    .sort()
+    .map((name) => module[name]);
+}
+
 /** Every layout declared in this room, by file. */
 export function allLayouts(): Array<readonly [file: string, layout: Layout]> {
   return ROOMS.flatMap(([file, module]) =>
-    Object.values(module)
+    declarations(module)
       .filter(isLayout)
       .map((layout) => [file, layout] as const),
   );
@@ -97,7 +107,7 @@ export function renderProtocolReadme(): string {
   for (const [file, module] of ROOMS) {
     parts.push(`## ${file}`, '');
     if (module === vhostUser) parts.push(messageTable());
-    for (const value of Object.values(module)) {
+    for (const value of declarations(module)) {
       if (isLayout(value)) parts.push(layoutTable(value));
       else if (isCodes(value)) parts.push(codesTable(value));
     }
