@@ -24,6 +24,7 @@ export const ETIME = 62;
 export const EPROTO = 71;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
+export const ECONNREFUSED = 111;
 export const ECONNRESET = 104;
 export const ECANCELED = 125;
 
@@ -49,6 +50,7 @@ export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
   EOPNOTSUPP,
   EADDRINUSE,
   ECONNRESET,
+  ECONNREFUSED,
   ECANCELED,
 });
 

@@ -63,7 +63,11 @@ export class UringQueue {
   constructor(memory: UringMemory, enter: Enter) {
     this.#memory = memory;
     this.#rings = memory.rings;
-    this.#results = new Int32Array(memory.rings.buffer, memory.rings.byteOffset, memory.rings.length);
+    this.#results = new Int32Array(
+      memory.rings.buffer,
+      memory.rings.byteOffset,
+      memory.rings.length,
+    );
     this.#sqes = memory.sqes;
     this.#enter = enter;
     this.#sqMask = memory.sqEntries - 1;
@@ -130,7 +134,8 @@ export class UringQueue {
   hasCompletions(): boolean {
     return (
       Atomics.load(this.#rings, this.#memory.cqTail) !== this.#rings[this.#memory.cqHead] ||
-      (Atomics.load(this.#rings, this.#memory.sqFlags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !==
+      (Atomics.load(this.#rings, this.#memory.sqFlags) &
+        (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !==
         0
     );
   }

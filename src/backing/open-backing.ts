@@ -1,0 +1,155 @@
+/**
+ * Opens the file or block device that backs a disk: explicitly raw (its content is never probed),
+ * locked against a second writer, direct or buffered by the loop driver's rule, with the reason.
+ */
+import { EACCES, EAGAIN, EINVAL, TMPFS_MAGIC } from '../../protocol/linux.ts';
+import { decideDirectIo } from '../loop/direct-io.ts';
+import { closeFile, type FileFacts, inspectFile, lockFile, openFile } from '../sys/block-file.ts';
+import { errnoName } from '../sys/libc.ts';
+
+export interface BackingOptions {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly directIo: 'on' | 'off' | 'auto';
+  readonly blockSizeBytes: number;
+}
+
+export interface OpenBacking {
+  readonly path: string;
+  readonly fd: number;
+  readonly fileSizeBytes: number;
+  readonly kind: 'regular' | 'block';
+  readonly direct: boolean;
+  readonly directReason: string;
+  readonly memoryAlignBytes: number;
+  readonly offsetAlignBytes: number;
+  /** The host's block: what the guest is told as its physical block and discard granularity. */
+  readonly hostBlockBytes: number;
+}
+
+/** A backing file that cannot be used as asked. `code` is stable; the message says what to do. */
+export class BackingError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'EUNKNOWN';
+}
+
+function openOrExplain(path: string, readOnly: boolean, direct: boolean): number {
+  try {
+    return openFile(path, { readOnly, direct });
+  } catch (error) {
+    const code = errorCode(error);
+    const advice =
+      code === 'ENOENT'
+        ? `no such file (make one with: truncate -s 10G ${path})`
+        : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+          ? `not allowed to open it for ${readOnly ? 'reading' : 'writing'} (--read-only serves it without writing)`
+          : code === 'EISDIR'
+            ? 'it is a directory, expected a regular file or a block device'
+            : `cannot open it (${code})`;
+    throw new BackingError(code, `backing file ${path}: ${advice}`, { cause: error });
+  }
+}
+
+function lockOrExplain(fd: number, path: string, readOnly: boolean): void {
+  const result = lockFile(fd, !readOnly);
+  if (result === -EAGAIN || result === -EACCES) {
+    const who = readOnly
+      ? 'another process is writing it'
+      : 'another process has it open as a disk';
+    throw new BackingError('EBUSY', `backing file ${path}: locked, ${who}`);
+  }
+  if (result < 0) {
+    throw new BackingError(
+      errnoName(result),
+      `backing file ${path}: cannot lock it (${errnoName(result)})`,
+    );
+  }
+}
+
+function requireDiskKind(facts: FileFacts, path: string): 'regular' | 'block' {
+  if (facts.kind === 'regular' || facts.kind === 'block') return facts.kind;
+  throw new BackingError(
+    'EINVAL',
+    `backing file ${path}: it is a ${facts.kind === 'directory' ? 'directory' : 'special file'}, expected a regular file or a block device`,
+  );
+}
+
+/**
+ * What open(O_DIRECT) says of a file: an fd, or -errno. The file is opened a second time rather than
+ * switched with fcntl so that the answer is the file system's own.
+ */
+function tryDirect(path: string, readOnly: boolean): number {
+  try {
+    return openFile(path, { readOnly, direct: true });
+  } catch (error) {
+    if (errorCode(error) === 'EINVAL') return -EINVAL;
+    throw error;
+  }
+}
+
+/** Opens, locks and inspects. Throws BackingError; closes everything it opened when it does. */
+export function openBacking(options: BackingOptions): OpenBacking {
+  const { path, readOnly, blockSizeBytes } = options;
+  let fd = openOrExplain(path, readOnly, false);
+  try {
+    const facts = inspectFile(fd, path);
+    const kind = requireDiskKind(facts, path);
+    const inMemory = facts.fileSystemMagic === TMPFS_MAGIC;
+    const wanted = options.directIo !== 'off' && !inMemory;
+    const directFd = wanted ? tryDirect(path, readOnly) : -EINVAL;
+    const decision = decideDirectIo({
+      requested: options.directIo,
+      blockSizeBytes,
+      offsetBytes: 0,
+      directMemoryAlignBytes: facts.directMemoryAlignBytes,
+      directOffsetAlignBytes: facts.directOffsetAlignBytes,
+      logicalSectorBytes: facts.logicalSectorBytes,
+      inMemory,
+      openResult: Math.min(directFd, 0),
+    });
+    if (directFd >= 0) {
+      closeFile(decision.direct ? fd : directFd);
+      if (decision.direct) fd = directFd;
+    }
+    if (options.directIo === 'on' && !decision.direct) {
+      throw new BackingError('EINVAL', `--direct-io=on: ${path}: ${decision.reason}`);
+    }
+    lockOrExplain(fd, path, readOnly);
+    if (facts.sizeBytes < blockSizeBytes) {
+      throw new BackingError(
+        'EINVAL',
+        `backing file ${path}: size=${facts.sizeBytes} bytes, expected at least one block of ${blockSizeBytes} (truncate -s 10G ${path})`,
+      );
+    }
+    return {
+      path,
+      fd,
+      kind,
+      fileSizeBytes: facts.sizeBytes,
+      direct: decision.direct,
+      directReason: decision.reason,
+      memoryAlignBytes: decision.memoryAlignBytes,
+      offsetAlignBytes: decision.offsetAlignBytes,
+      hostBlockBytes: hostBlock(facts, blockSizeBytes),
+    };
+  } catch (error) {
+    closeFile(fd);
+    throw error;
+  }
+}
+
+/** A power of two between the disk's own block and 64 KiB: some file systems report their stripe. */
+function hostBlock(facts: FileFacts, blockSizeBytes: number): number {
+  const host =
+    facts.kind === 'block' ? (facts.logicalSectorBytes ?? 512) : facts.preferredBlockBytes;
+  const powerOfTwo = 2 ** Math.floor(Math.log2(Math.max(1, host)));
+  return Math.min(Math.max(powerOfTwo, blockSizeBytes), 65536);
+}

@@ -1,0 +1,53 @@
+/**
+ * The entry of the program: argv → verb, errors → one line and an exit status. The only process.exit.
+ */
+import { readFileSync } from 'node:fs';
+import { endianness } from 'node:os';
+import { BackingError } from '../backing/open-backing.ts';
+import { SocketError } from '../vhost-user/server.ts';
+import { helpText, OptionsError, parseCommandLine } from './options.ts';
+import { serve } from './serve.ts';
+
+/** vhost-user.json, VHostUserBackendCapabilities. */
+const CAPABILITIES = { type: 'block', features: ['read-only', 'blk-file'] };
+
+function version(): string {
+  // From src/cli in a clone, from dist/src/cli in the published package.
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const text = readFileSync(new URL(up, import.meta.url), 'utf8');
+      return (JSON.parse(text) as { version: string }).version;
+    } catch {
+      // Not there: the other place.
+    }
+  }
+  return 'unknown';
+}
+
+async function main(): Promise<number> {
+  if (endianness() !== 'LE') throw new Error('vloop needs a little-endian machine');
+  const invocation = parseCommandLine(process.argv.slice(2));
+  switch (invocation.verb) {
+    case 'help':
+      process.stdout.write(helpText());
+      return 0;
+    case 'version':
+      process.stdout.write(`vloop ${version()}\n`);
+      return 0;
+    case 'print-capabilities':
+      process.stdout.write(`${JSON.stringify(CAPABILITIES, null, 2)}\n`);
+      return 0;
+    case 'serve':
+      return await serve(invocation.options);
+  }
+}
+
+try {
+  process.exit(await main());
+} catch (error) {
+  const expected =
+    error instanceof OptionsError || error instanceof BackingError || error instanceof SocketError;
+  const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
+  process.stderr.write(`vloop: ${text}\n`);
+  process.exit(error instanceof OptionsError ? 2 : 1);
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+// Starts vloop from its TypeScript sources (a clone) or from dist/ (the published package, where Node
+// does not strip types). Plain JavaScript, so that an old Node gets a sentence and not a syntax error.
+import { existsSync } from 'node:fs';
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(
+    `vloop: needs Node 22.18 or newer, this is ${process.versions.node} (npx vloop uses the one that npm ci installs)\n`,
+  );
+  process.exit(1);
+}
+const built = new URL('../../dist/src/cli/main.js', import.meta.url);
+const installed = import.meta.url.includes('/node_modules/');
+await import(installed && existsSync(built) ? built.href : './main.ts');

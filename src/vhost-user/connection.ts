@@ -1,0 +1,97 @@
+/**
+ * One connected front-end: reads messages off its socket, one at a time and in order, and hands each
+ * to the session. Ends when the front-end closes, breaks the protocol, or the server is told to stop;
+ * every fd that came in is closed by then.
+ */
+import { closeSync } from 'node:fs';
+import { EAGAIN } from '../../protocol/linux.ts';
+import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
+import { errnoName } from '../sys/libc.ts';
+import { type FdWatch, watchReadable } from '../sys/poll.ts';
+import { FdSocket } from '../sys/unix-socket.ts';
+import { MessageDecoder } from './message-decoder.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { Session } from './session.ts';
+import type { SessionDisk, SessionPort } from './session-port.ts';
+
+export type ConnectionLog = SessionPort['log'];
+
+export class Connection {
+  /** Resolves when the front-end has gone and nothing of it is left. */
+  readonly ended: Promise<void>;
+
+  readonly #socket: FdSocket;
+  readonly #decoder = new MessageDecoder();
+  readonly #session: Session;
+  readonly #log: ConnectionLog;
+  readonly #watch: FdWatch;
+  #readable: () => void = () => {};
+  #stopped = false;
+
+  /** Owns `fd` from here on. */
+  constructor(fd: number, disk: SessionDisk, log: ConnectionLog) {
+    this.#socket = new FdSocket(fd, vhostUserHeader.sizeBytes + VHOST_USER_MAX_PAYLOAD_BYTES);
+    this.#log = log;
+    this.#session = new Session({
+      disk,
+      send: (bytes) => this.#send(bytes),
+      closeFd: closeSync,
+      log,
+    });
+    this.#watch = watchReadable(fd, () => this.#readable());
+    this.ended = this.#run();
+  }
+
+  /** Ends the connection from this side, after the message in hand. */
+  stop(): void {
+    this.#stopped = true;
+    this.#readable();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#stopped) {
+        const received = this.#receive();
+        if (received === 'closed') break;
+        if (received === 'wait') await this.#nextReadable();
+        else if (received !== null) await this.#session.handle(received);
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#log('warn', { error: error.message }, 'front-end disconnected: it broke the protocol');
+    } finally {
+      this.#watch.stop();
+      for (const fd of this.#decoder.takeFds()) closeSync(fd);
+      await this.#session.end();
+      closeSync(this.#socket.fd);
+    }
+  }
+
+  #nextReadable(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#readable = resolve;
+      if (this.#stopped) resolve();
+    });
+  }
+
+  /** A whole message, null while one is incomplete, 'wait' when nothing is there. */
+  #receive() {
+    const fds: number[] = [];
+    const received = this.#socket.receive(this.#decoder.wantedBytes, fds);
+    if (received === -EAGAIN) return 'wait';
+    // Any other failure (ECONNRESET) says what a clean close says: the front-end is gone.
+    if (typeof received === 'number' || received.length === 0) return 'closed';
+    if (this.#socket.truncated) {
+      for (const fd of fds) closeSync(fd);
+      throw new ProtocolError('more file descriptors than a message can carry', { fatal: true });
+    }
+    return this.#decoder.push(received, fds);
+  }
+
+  #send(bytes: Uint8Array): void {
+    const result = this.#socket.send(bytes);
+    if (result === 0) return;
+    // Replies are a few bytes: a socket that takes none is full of what its front-end never reads.
+    throw new ProtocolError(`cannot send a reply (${errnoName(result)})`, { fatal: true });
+  }
+}

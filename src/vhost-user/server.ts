@@ -1,0 +1,155 @@
+/**
+ * Listens at a unix socket (or on an inherited one) and serves one front-end after another. A second
+ * front-end waits in the listen backlog until the first has gone. Handles a stale socket file, and
+ * removes its own on the way out.
+ */
+import { closeSync, lstatSync, unlinkSync } from 'node:fs';
+import { EADDRINUSE, EAGAIN, ECONNREFUSED } from '../../protocol/linux.ts';
+import { errnoName } from '../sys/libc.ts';
+import { type FdWatch, watchReadable } from '../sys/poll.ts';
+import {
+  acceptConnection,
+  classifySocket,
+  connectTo,
+  listenAt,
+  SOCKET_PATH_BYTES_MAX,
+} from '../sys/unix-socket.ts';
+import { Connection, type ConnectionLog } from './connection.ts';
+import type { SessionDisk } from './session-port.ts';
+
+/** A socket that cannot be used as asked. */
+export class SocketError extends Error {
+  readonly code = 'VLOOP_SOCKET';
+}
+
+/** What to serve on: an fd that listens, or one that is a front-end already. */
+export interface ServerSocket {
+  readonly fd: number;
+  readonly kind: 'listening' | 'connected';
+  /** The socket file to remove at the end. */
+  readonly path: string | null;
+}
+
+/** Listens at `path`; takes over a socket file that nobody listens on. Throws SocketError. */
+export function listenOn(path: string): ServerSocket {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > SOCKET_PATH_BYTES_MAX) {
+    throw new SocketError(
+      `socket ${path}: the path has ${bytes} bytes, expected at most ${SOCKET_PATH_BYTES_MAX}`,
+    );
+  }
+  let fd = listenAt(path);
+  if (fd === -EADDRINUSE) {
+    removeStaleSocket(path);
+    fd = listenAt(path);
+  }
+  if (fd < 0) throw new SocketError(`socket ${path}: cannot listen (${errnoName(fd)})`);
+  return { fd, kind: 'listening', path };
+}
+
+function removeStaleSocket(path: string): void {
+  if (!lstatSync(path).isSocket()) {
+    throw new SocketError(`socket ${path}: a file is in the way that is not a socket`);
+  }
+  const probe = connectTo(path);
+  if (probe !== -ECONNREFUSED) {
+    if (probe >= 0) closeSync(probe);
+    throw new SocketError(`socket ${path}: in use by another process`);
+  }
+  unlinkSync(path);
+}
+
+/** An inherited socket. Throws SocketError. */
+export function adoptSocket(fd: number): ServerSocket {
+  const kind = classifySocket(fd);
+  if (kind === 'not a unix socket') {
+    throw new SocketError(`--fd=${fd}: expected a listening or connected unix socket`);
+  }
+  return { fd, kind, path: null };
+}
+
+export interface ServerOptions {
+  /** End after the first front-end has gone. */
+  readonly once: boolean;
+  readonly log: ConnectionLog;
+  readonly onConnect?: () => void;
+  readonly onDisconnect?: () => void;
+}
+
+export class Server {
+  /** Resolves when the server has ended and nothing is left of it; rejects when the disk failed. */
+  readonly ended: Promise<void>;
+
+  readonly #socket: ServerSocket;
+  readonly #disk: SessionDisk;
+  readonly #options: ServerOptions;
+  readonly #watch: FdWatch | null;
+  #connection: Connection | null = null;
+  #wake: () => void = () => {};
+  #stopped = false;
+
+  constructor(socket: ServerSocket, disk: SessionDisk, options: ServerOptions) {
+    this.#socket = socket;
+    this.#disk = disk;
+    this.#options = options;
+    const listening = socket.kind === 'listening';
+    this.#watch = listening ? watchReadable(socket.fd, () => this.#wake()) : null;
+    this.ended = this.#run();
+  }
+
+  /** Ends the server: the front-end's rings are drained, the socket file is removed. */
+  stop(): void {
+    this.#stopped = true;
+    this.#connection?.stop();
+    this.#wake();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      if (this.#socket.kind === 'connected') {
+        await this.#serve(this.#socket.fd);
+        return;
+      }
+      while (!this.#stopped) {
+        const fd = acceptConnection(this.#socket.fd);
+        if (fd >= 0) {
+          await this.#serve(fd);
+          if (this.#options.once) return;
+        } else if (fd === -EAGAIN) {
+          await this.#nextConnection();
+        } else {
+          throw new SocketError(`accept: ${errnoName(fd)}`);
+        }
+      }
+    } finally {
+      this.#close();
+    }
+  }
+
+  async #serve(fd: number): Promise<void> {
+    this.#options.onConnect?.();
+    this.#connection = new Connection(fd, this.#disk, this.#options.log);
+    await this.#connection.ended;
+    this.#connection = null;
+    this.#options.onDisconnect?.();
+  }
+
+  #nextConnection(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      if (this.#stopped) resolve();
+    });
+  }
+
+  #close(): void {
+    const { fd, kind, path } = this.#socket;
+    this.#watch?.stop();
+    if (kind === 'listening') closeSync(fd);
+    if (path === null) return;
+    try {
+      unlinkSync(path);
+    } catch {
+      // Somebody removed it already: that is what was wanted.
+    }
+  }
+}

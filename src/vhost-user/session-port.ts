@@ -1,0 +1,45 @@
+/**
+ * What a session needs of the disk and of the process; declared here because the session is its user.
+ * The real one is a LoopDisk and a few system calls, the tests' one records.
+ * Refusals are sentences; a rejected promise is the disk's own failure and ends the session.
+ */
+import type { RegionDescription } from '../memory/region-table.ts';
+import type { VringStart } from '../worker/messages.ts';
+
+export interface SessionDisk {
+  /** Offered virtio features. */
+  readonly features: bigint;
+  readonly queueCount: number;
+  readonly memorySlotCount: number;
+  configSpace(): Uint8Array;
+  setFeatures(acked: bigint): Promise<void>;
+  setWriteback(writeback: boolean): Promise<void>;
+  /** fds of regions are only borrowed for the call. */
+  addRegion(region: RegionDescription, fd: number): Promise<string | null>;
+  removeRegion(region: RegionDescription): Promise<string | null>;
+  replaceRegions(
+    regions: ReadonlyArray<{ readonly region: RegionDescription; readonly fd: number }>,
+  ): Promise<string | null>;
+  /** fds of a vring are borrowed until it has stopped or the fd was replaced. */
+  startVring(start: VringStart): Promise<string | null>;
+  /** Drains, stops, answers the next avail index. */
+  stopVring(index: number): Promise<number>;
+  setVringEnabled(index: number, enabled: boolean): Promise<void>;
+  setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void>;
+  /** Signals an eventfd of a vring that does not run. */
+  signal(fd: number): void;
+  /** The session is over: everything back to how it was before. */
+  reset(): Promise<void>;
+}
+
+export interface SessionPort {
+  readonly disk: SessionDisk;
+  send(bytes: Uint8Array): void;
+  closeFd(fd: number): void;
+  /** Something that a person should read; `level` as in pino. */
+  log(
+    level: 'debug' | 'info' | 'warn',
+    fields: Readonly<Record<string, unknown>>,
+    text: string,
+  ): void;
+}

@@ -1,0 +1,159 @@
+/**
+ * A loop worker thread's start: makes its ring, puts backing file, loop device and vrings together, and
+ * carries out what the main thread asks. Nothing here is per request but the event callbacks.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
+import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import { UringFile } from '../backing/uring-file.ts';
+import { BounceBuffers } from '../loop/bounce-buffers.ts';
+import type { HostMemory } from '../loop/host-memory.ts';
+import { LoopDevice } from '../loop/loop-device.ts';
+import { type LoopState, ZERO_BYTES } from '../loop/loop-state.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
+import { createRing, enterRing, registerFiles, registerRingFd } from '../sys/io-uring.ts';
+import { errnoName, FixedBytes } from '../sys/libc.ts';
+import { copyMemory, mapAnonymous, unmap, viewMemory, zeroMemory } from '../sys/mmap.ts';
+import { UringQueue } from '../uring/uring-queue.ts';
+import { ringViolations } from '../virtqueue/ring-violation.ts';
+import { LoopWorker } from './loop-worker.ts';
+import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
+import { PollWindow } from './poll-window.ts';
+import { WorkerVrings } from './worker-vrings.ts';
+
+/** Requests of all vrings in a turn fit; more in flight than CQEs only costs the kernel a list. */
+const SQ_ENTRIES = 512;
+const CQ_ENTRIES = 4096;
+/** How long a worker sleeps between looks at a ring whose driver does not kick. */
+const POLLED_RING_NAP_NS = 50_000;
+
+const OP_NAMES = ['none', 'read', 'write', 'flush', 'discard', 'write-zeroes', 'get-id'];
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+const hostMemory: HostMemory = {
+  copy: copyMemory,
+  zero: zeroMemory,
+  allocate(sizeBytes) {
+    const address = mapAnonymous(sizeBytes);
+    if (address < 0) throw new Error(`cannot map ${sizeBytes} bytes: ${errnoName(address)}`);
+    return { address, buffer: viewMemory(address, sizeBytes) };
+  },
+  release(address, sizeBytes) {
+    unmap(address, sizeBytes);
+  },
+};
+
+/** One line for each kind of failure; repeats are only counted (a guest can cause any number). */
+function onceEach(report: (operation: string, errno: number, offsetBytes: number) => void) {
+  const seen = new Set<number>();
+  return (op: number, errno: number, offsetBytes: number) => {
+    const key = op * 4096 + errno;
+    if (seen.has(key)) return;
+    seen.add(key);
+    report(OP_NAMES[op] ?? 'unknown', errno, offsetBytes);
+  };
+}
+
+function loopState(
+  birth: WorkerBirth,
+  queue: UringQueue,
+  onViolation: (vring: number) => void,
+): LoopState {
+  const serial = hostMemory.allocate(VIRTIO_BLK_ID_BYTES);
+  const serialBytes = Buffer.from(birth.serial, 'latin1').subarray(0, VIRTIO_BLK_ID_BYTES);
+  new Uint8Array(serial.buffer).set(serialBytes);
+  return {
+    backing: new UringFile(queue, 0),
+    hostMemory,
+    bounce: new BounceBuffers(hostMemory),
+    events: {
+      call: signalEventfd,
+      onViolation(vring, violation) {
+        onViolation(vring);
+        post({ kind: 'violation', vring, name: ringViolations.nameOf(violation) });
+      },
+      onIoError: onceEach((operation, errno, offsetBytes) =>
+        post({ kind: 'ioError', operation, errno, offsetBytes }),
+      ),
+    },
+    shared: new Int32Array(birth.shared),
+    zeroAddress: hostMemory.allocate(ZERO_BYTES).address,
+    serialAddress: serial.address,
+    fileOffsetBytes: 0,
+    direct: birth.backing.direct,
+    memoryAlignBytes: birth.backing.memoryAlignBytes,
+    offsetAlignBytes: birth.backing.offsetAlignBytes,
+    writeThrough: true,
+    limits: birth.limits,
+  };
+}
+
+function openRing(birth: WorkerBirth): UringQueue {
+  const mapping = createRing(SQ_ENTRIES, CQ_ENTRIES);
+  if (typeof mapping === 'number') {
+    throw new Error(`io_uring is not available: ${errnoName(mapping)} from io_uring_setup`);
+  }
+  const registered = registerFiles(mapping.fd, [birth.backing.fd]);
+  if (registered < 0) throw new Error(`cannot register the file: ${errnoName(registered)}`);
+  // A registered ring fd saves the kernel a look-up each turn; kernels before 5.18 have none.
+  const index = registerRingFd(mapping.fd);
+  const ring = index < 0 ? mapping.fd : index;
+  const always = index < 0 ? 0 : IORING_ENTER_REGISTERED_RING;
+  return new UringQueue(mapping, (toSubmit, minComplete, flags) =>
+    enterRing(ring, toSubmit, minComplete, flags | always),
+  );
+}
+
+function serve(birth: WorkerBirth): void {
+  const queue = openRing(birth);
+  const state = loopState(birth, queue, (vring) => vrings.signalError(vring));
+  const device = new LoopDevice(birth.queueCount);
+  const nap = new FixedBytes(16);
+  nap.view.setBigInt64(8, BigInt(POLLED_RING_NAP_NS), true);
+  const memory = new GuestMemory(birth.memorySlotCount, viewMemory);
+  const answer = (id: number, value: WorkerAnswer) => post({ kind: 'answer', id, answer: value });
+
+  const worker: LoopWorker = new LoopWorker({
+    queue,
+    device,
+    backing: state.backing,
+    window: new PollWindow(birth.pollUs),
+    wakeFd: birth.wakeFd,
+    napAddress: nap.address,
+    port: {
+      onControl() {
+        drainEventfd(birth.wakeFd);
+        for (;;) {
+          const received = receiveMessageOnPort(parentPort!) as
+            | { message: NumberedRequest }
+            | undefined;
+          if (received === undefined) return;
+          vrings.carryOut(received.message);
+        }
+      },
+      onTurn: () => vrings.carryOutDrained(),
+      onKick: (vring) => vrings.countKick(vring),
+      now: () => performance.now() * 1000,
+    },
+  });
+  const vrings = new WorkerVrings({
+    memory,
+    device,
+    state,
+    worker,
+    counters: new Float64Array(birth.counters),
+    answer,
+  });
+  post({ kind: 'ready' });
+  worker.run();
+}
+
+try {
+  serve(workerData as WorkerBirth);
+} catch (error) {
+  post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+}

@@ -1,0 +1,164 @@
+/**
+ * A disk as the main thread holds it: an open backing file, its shape, its workers and the guest memory
+ * that they share. The session drives it; every change of a running vring goes to the worker that owns
+ * the vring and is awaited.
+ */
+
+import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
+import { VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES } from '../../protocol/virtio-blk.ts';
+import { encodeConfigSpace } from '../blk/config-space.ts';
+import type { DiskShape } from '../blk/disk-shape.ts';
+import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
+import { sumCounters } from '../loop/counters.ts';
+import { type RegionDescription, RegionTable } from '../memory/region-table.ts';
+import { signalEventfd } from '../sys/eventfd.ts';
+import { mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
+import type { LoopWorkers } from './loop-workers.ts';
+import type { VringStart, WorkerRequest } from './messages.ts';
+
+export class LoopDisk {
+  readonly shape: DiskShape;
+  readonly features: bigint;
+  readonly queueCount: number;
+  readonly memorySlotCount = VHOST_USER_MAX_RAM_SLOTS;
+
+  readonly #workers: LoopWorkers;
+  readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
+  readonly #running = new Set<number>();
+  #acked = 0n;
+  #writeback = true;
+
+  constructor(shape: DiskShape, workers: LoopWorkers) {
+    this.shape = shape;
+    this.features = offeredFeatures(shape);
+    this.queueCount = shape.queueCount;
+    this.#workers = workers;
+  }
+
+  get writeback(): boolean {
+    return this.#writeback;
+  }
+
+  /** Counters of all vrings since the disk was made, by name. */
+  counters(): Record<string, number> {
+    return sumCounters(this.#workers.counters);
+  }
+
+  configSpace(): Uint8Array {
+    return encodeConfigSpace(this.shape, this.#writeback);
+  }
+
+  /** The driver's features decide about the cache mode and which requests are known. */
+  async setFeatures(acked: bigint): Promise<void> {
+    this.#acked = acked;
+    await this.#setMode();
+  }
+
+  async setWriteback(writeback: boolean): Promise<void> {
+    this.#writeback = writeback;
+    await this.#setMode();
+  }
+
+  /** Maps regions and makes them known to every worker. null, or why not; then nothing has changed. */
+  async addRegion(region: RegionDescription, fd: number): Promise<string | null> {
+    const refusal = this.#regions.refusal(region);
+    if (refusal !== null) return refusal;
+    const address = mapGuestRegion(region, fd);
+    if (typeof address === 'string') return address;
+    const mapped = this.#regions.add(region, address);
+    await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [], add: [mapped] });
+    return null;
+  }
+
+  /** Unmaps a region once no command in flight can touch it. null, or why not. */
+  async removeRegion(region: RegionDescription): Promise<string | null> {
+    const mapped = this.#regions.find(region);
+    if (mapped === undefined) {
+      return `guest address=0x${region.guestAddress.toString(16)} size=${region.sizeBytes}: no such region`;
+    }
+    await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [mapped.slot], add: [] });
+    this.#regions.remove(mapped.slot);
+    unmapGuestRegion(mapped);
+    return null;
+  }
+
+  /** SET_MEM_TABLE: the new table instead of the old one, or a reason and the old one gone as well. */
+  async replaceRegions(
+    regions: ReadonlyArray<{ readonly region: RegionDescription; readonly fd: number }>,
+  ): Promise<string | null> {
+    const old = this.#regions.regions;
+    this.#regions.clear();
+    const added = [];
+    let refusal: string | null = null;
+    for (const { region, fd } of regions) {
+      refusal = this.#regions.refusal(region);
+      if (refusal !== null) break;
+      const address = mapGuestRegion(region, fd);
+      if (typeof address === 'string') {
+        refusal = address;
+        break;
+      }
+      added.push(this.#regions.add(region, address));
+    }
+    const removeSlots = old.map((region) => region.slot);
+    await this.#workers.askAll({ kind: 'changeRegions', removeSlots, add: added });
+    for (const region of old) unmapGuestRegion(region);
+    return refusal;
+  }
+
+  async startVring(start: VringStart): Promise<string | null> {
+    const answer = await this.#askOwner(start.index, { kind: 'startVring', vring: start });
+    if (typeof answer === 'string') return answer;
+    this.#running.add(start.index);
+    return null;
+  }
+
+  /** Stops a vring when its last request has completed; answers its next avail index. */
+  async stopVring(index: number): Promise<number> {
+    const answer = await this.#askOwner(index, { kind: 'stopVring', index });
+    if (typeof answer !== 'number') throw new Error(`stopVring ${index}: ${answer}`);
+    this.#running.delete(index);
+    return answer;
+  }
+
+  async setVringEnabled(index: number, enabled: boolean): Promise<void> {
+    await this.#askOwner(index, { kind: 'setEnabled', index, enabled });
+  }
+
+  async setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void> {
+    await this.#askOwner(index, { kind: 'setFd', index, which, fd });
+  }
+
+  /** Signals a call eventfd of a vring that does not run. */
+  signal(fd: number): void {
+    signalEventfd(fd);
+  }
+
+  /** The front-end has gone: back to how the disk was before it came. */
+  async reset(): Promise<void> {
+    for (const index of [...this.#running]) await this.stopVring(index);
+    await this.replaceRegions([]);
+    this.#acked = 0n;
+    this.#writeback = true;
+  }
+
+  async #setMode(): Promise<void> {
+    const { capacitySectors, blockSizeBytes, readOnly } = this.shape;
+    await this.#workers.askAll({
+      kind: 'setMode',
+      writeThrough: isWriteThrough(this.#acked, this.#writeback),
+      limits: {
+        capacitySectors,
+        blockSizeBytes,
+        readOnly,
+        discard: hasFeature(this.#acked, VIRTIO_BLK_F_DISCARD),
+        writeZeroes: hasFeature(this.#acked, VIRTIO_BLK_F_WRITE_ZEROES),
+      },
+    });
+  }
+
+  /** Vrings are dealt to workers round-robin; each is owned by one for as long as it runs. */
+  #askOwner(index: number, request: WorkerRequest) {
+    return this.#workers.ask(index % this.#workers.count, request);
+  }
+}

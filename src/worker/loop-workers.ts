@@ -1,0 +1,144 @@
+/**
+ * The worker threads of a disk, held by the main thread: starts them, asks them, ends them. A worker
+ * sleeps in its ring, so every message is followed by a signal on its wake eventfd.
+ */
+import { closeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { COUNTERS_PER_VRING } from '../loop/counters.ts';
+import { SHARED_WORDS } from '../loop/loop-state.ts';
+import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
+import { errnoName } from '../sys/libc.ts';
+import type {
+  NumberedRequest,
+  WorkerAnswer,
+  WorkerBirth,
+  WorkerMessage,
+  WorkerRequest,
+} from './messages.ts';
+
+/** What workers report; each is bounded in number by the worker. */
+export interface WorkerEvents {
+  onViolation(vring: number, name: string): void;
+  onIoError(operation: string, errno: number, offsetBytes: number): void;
+  /** A worker has ended without being asked: the disk cannot go on. */
+  onDeath(reason: string): void;
+}
+
+export type WorkerSettings = Omit<WorkerBirth, 'workerIndex' | 'wakeFd' | 'shared' | 'counters'>;
+
+interface RunningWorker {
+  readonly thread: Worker;
+  readonly wakeFd: number;
+  readonly asked: Map<number, (answer: WorkerAnswer) => void>;
+}
+
+export class LoopWorkers {
+  /** Float64, COUNTERS_PER_VRING for each vring; written by the workers. */
+  readonly counters: Float64Array;
+  readonly #workers: RunningWorker[] = [];
+  readonly #events: WorkerEvents;
+  #nextId = 0;
+  /** From start-up until the end is asked for: a worker that ends meanwhile has died. */
+  #serving = false;
+
+  private constructor(counters: Float64Array, events: WorkerEvents) {
+    this.counters = counters;
+    this.#events = events;
+  }
+
+  /** Starts `count` workers; rejects with the first reason why one cannot run. */
+  static async start(
+    count: number,
+    settings: WorkerSettings,
+    events: WorkerEvents,
+  ): Promise<LoopWorkers> {
+    const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
+    const counters = new SharedArrayBuffer(8 * COUNTERS_PER_VRING * settings.queueCount);
+    const workers = new LoopWorkers(new Float64Array(counters), events);
+    const births = Array.from({ length: count }, (_, workerIndex) =>
+      workers.#spawn({ ...settings, workerIndex, shared, counters }),
+    );
+    // Node cannot end a thread that sleeps in the ring: wake it, however the process comes to its end.
+    process.once('exit', () => workers.#wakeAll());
+    await Promise.all(births);
+    workers.#serving = true;
+    return workers;
+  }
+
+  get count(): number {
+    return this.#workers.length;
+  }
+
+  ask(worker: number, request: WorkerRequest): Promise<WorkerAnswer> {
+    const { thread, wakeFd, asked } = this.#workers[worker]!;
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      asked.set(id, resolve);
+      const numbered: NumberedRequest = { id, request };
+      thread.postMessage(numbered);
+      signalEventfd(wakeFd);
+    });
+  }
+
+  async askAll(request: WorkerRequest): Promise<void> {
+    await Promise.all(this.#workers.map((_, worker) => this.ask(worker, request)));
+  }
+
+  /** Ends every worker; nothing may run any more. */
+  async end(): Promise<void> {
+    this.#serving = false;
+    const gone = this.#workers.map(
+      ({ thread }) => new Promise<void>((resolve) => thread.once('exit', () => resolve())),
+    );
+    await this.askAll({ kind: 'exit' });
+    await Promise.all(gone);
+    for (const { wakeFd } of this.#workers.splice(0)) closeSync(wakeFd);
+  }
+
+  #wakeAll(): void {
+    for (const { wakeFd } of this.#workers) signalEventfd(wakeFd);
+  }
+
+  #spawn(settings: Omit<WorkerBirth, 'wakeFd'>): Promise<void> {
+    const wakeFd = createEventfd();
+    if (wakeFd < 0) throw new Error(`eventfd: ${errnoName(wakeFd)}`);
+    const birth: WorkerBirth = { ...settings, wakeFd };
+    // The same suffix as this module: .ts in a clone, .js in the published package.
+    const suffix = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+    const thread = new Worker(new URL(`./entry${suffix}`, import.meta.url), { workerData: birth });
+    const worker: RunningWorker = { thread, wakeFd, asked: new Map() };
+    this.#workers.push(worker);
+    return new Promise((resolve, reject) => {
+      thread.on('message', (message: WorkerMessage) => {
+        if (message.kind === 'ready') resolve();
+        else if (message.kind === 'failed') {
+          reject(new Error(message.reason));
+          this.#died(message.reason);
+        } else this.#onMessage(worker, message);
+      });
+      thread.on('error', (error) => {
+        reject(error);
+        this.#died(error.message);
+      });
+      thread.on('exit', () => this.#died('its thread ended'));
+    });
+  }
+
+  #died(reason: string): void {
+    if (!this.#serving) return;
+    this.#serving = false;
+    this.#events.onDeath(reason);
+  }
+
+  #onMessage(worker: RunningWorker, message: WorkerMessage): void {
+    if (message.kind === 'answer') {
+      const resolve = worker.asked.get(message.id);
+      worker.asked.delete(message.id);
+      resolve?.(message.answer);
+    } else if (message.kind === 'violation') {
+      this.#events.onViolation(message.vring, message.name);
+    } else if (message.kind === 'ioError') {
+      this.#events.onIoError(message.operation, message.errno, message.offsetBytes);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What main thread and loop workers say to each other. Every request is answered exactly once, in the
+ * worker's own time (a stop is answered when the last request in flight has completed).
+ */
+import type { RequestLimits } from '../blk/blk-request.ts';
+import type { MappedRegion } from '../memory/region-table.ts';
+import type { VringAddresses } from '../virtqueue/vring-config.ts';
+
+/** What a worker needs to be born with; fds and shared memory are the process's. */
+export interface WorkerBirth {
+  readonly workerIndex: number;
+  readonly wakeFd: number;
+  readonly queueCount: number;
+  readonly memorySlotCount: number;
+  readonly backing: {
+    readonly fd: number;
+    readonly direct: boolean;
+    readonly memoryAlignBytes: number;
+    readonly offsetAlignBytes: number;
+  };
+  readonly limits: RequestLimits;
+  readonly serial: string;
+  /** -1: adaptive. */
+  readonly pollUs: number;
+  /** Int32, SHARED_WORDS. */
+  readonly shared: SharedArrayBuffer;
+  /** Float64, COUNTERS_PER_VRING for each vring. */
+  readonly counters: SharedArrayBuffer;
+}
+
+/** A vring to run. fds are borrowed: the session owns them until the vring has stopped. */
+export interface VringStart {
+  readonly index: number;
+  readonly size: number;
+  readonly addresses: VringAddresses;
+  readonly base: number;
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  readonly enabled: boolean;
+  /** -1: the driver does not kick, the ring is polled. */
+  readonly kickFd: number;
+  readonly callFd: number;
+  readonly errFd: number;
+}
+
+export type WorkerRequest =
+  | {
+      readonly kind: 'changeRegions';
+      readonly removeSlots: readonly number[];
+      readonly add: readonly MappedRegion[];
+    }
+  | { readonly kind: 'startVring'; readonly vring: VringStart }
+  | { readonly kind: 'stopVring'; readonly index: number }
+  | { readonly kind: 'setEnabled'; readonly index: number; readonly enabled: boolean }
+  | {
+      readonly kind: 'setFd';
+      readonly index: number;
+      readonly which: 'kick' | 'call' | 'err';
+      readonly fd: number;
+    }
+  | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
+  | { readonly kind: 'exit' };
+
+/** stopVring answers the next avail index; everything else null. A string is why it was refused. */
+export type WorkerAnswer = number | string | null;
+
+export interface NumberedRequest {
+  readonly id: number;
+  readonly request: WorkerRequest;
+}
+
+export type WorkerMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
+  | { readonly kind: 'violation'; readonly vring: number; readonly name: string }
+  | {
+      readonly kind: 'ioError';
+      readonly operation: string;
+      readonly errno: number;
+      readonly offsetBytes: number;
+    };

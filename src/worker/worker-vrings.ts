@@ -1,0 +1,206 @@
+/**
+ * The vrings of one worker, as the main thread sees them: starts and stops them, changes their fds and
+ * the memory under them. A stop and a removal of memory wait until no command in flight is left that
+ * could touch what goes away; the worker keeps turning meanwhile.
+ */
+
+import { COUNT_KICKS, COUNTERS_PER_VRING } from '../loop/counters.ts';
+import { LoopCommands } from '../loop/loop-commands.ts';
+import type { LoopDevice } from '../loop/loop-device.ts';
+import { LoopQueue } from '../loop/loop-queue.ts';
+import type { LoopState } from '../loop/loop-state.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { signalEventfd } from '../sys/eventfd.ts';
+import { activateSplit } from '../virtqueue/vring-config.ts';
+import type { LoopWorker } from './loop-worker.ts';
+import type { NumberedRequest, VringStart, WorkerAnswer, WorkerRequest } from './messages.ts';
+
+/** A started vring. Its queue is null while memory that the ring lies in is away. */
+interface StartedVring {
+  start: VringStart;
+  queue: LoopQueue | null;
+  base: number;
+}
+
+export interface WorkerVringsParts {
+  readonly memory: GuestMemory;
+  readonly device: LoopDevice;
+  readonly state: LoopState;
+  readonly worker: LoopWorker;
+  readonly counters: Float64Array;
+  readonly answer: (id: number, answer: WorkerAnswer) => void;
+}
+
+export class WorkerVrings {
+  readonly #parts: WorkerVringsParts;
+  readonly #vrings = new Map<number, StartedVring>();
+  /** Commands by vring, kept between starts: drivers stop and start rings of the same size. */
+  readonly #commands = new Map<number, LoopCommands>();
+  /** Requests that wait for commands in flight to end, oldest first. */
+  #waiting: NumberedRequest[] = [];
+
+  constructor(parts: WorkerVringsParts) {
+    this.#parts = parts;
+  }
+
+  countKick(vring: number): void {
+    this.#parts.counters[vring * COUNTERS_PER_VRING + COUNT_KICKS]!++;
+  }
+
+  /** Carries a request out, or makes it wait. */
+  carryOut(numbered: NumberedRequest): void {
+    const { request } = numbered;
+    if (request.kind === 'stopVring') {
+      const queue = this.#vrings.get(request.index)?.queue;
+      if (queue) queue.stopping = true;
+    } else if (request.kind === 'changeRegions' && request.removeSlots.length > 0) {
+      for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = true;
+    }
+    this.#waiting.push(numbered);
+    this.carryOutDrained();
+  }
+
+  /** Carries out the requests whose wait is over, in order. */
+  carryOutDrained(): void {
+    while (this.#waiting.length > 0 && this.#isDrained(this.#waiting[0]!.request)) {
+      const { id, request } = this.#waiting.shift()!;
+      this.#parts.answer(id, this.#apply(request));
+    }
+    this.#parts.worker.turnsWanted = this.#waiting.length > 0;
+  }
+
+  #isDrained(request: WorkerRequest): boolean {
+    if (request.kind === 'stopVring') {
+      return (this.#vrings.get(request.index)?.queue?.vring.inFlightCount ?? 0) === 0;
+    }
+    if (request.kind !== 'changeRegions' || request.removeSlots.length === 0) return true;
+    return this.#parts.device.running.every((queue) => queue.vring.inFlightCount === 0);
+  }
+
+  #apply(request: WorkerRequest): WorkerAnswer {
+    switch (request.kind) {
+      case 'startVring':
+        return this.#startVring(request.vring);
+      case 'stopVring':
+        return this.#stopVring(request.index);
+      case 'changeRegions':
+        return this.#changeRegions(request);
+      case 'setEnabled': {
+        const vring = this.#vrings.get(request.index);
+        if (vring === undefined) return null;
+        vring.start = { ...vring.start, enabled: request.enabled };
+        if (vring.queue) vring.queue.enabled = request.enabled;
+        return null;
+      }
+      case 'setFd':
+        return this.#setFd(request.index, request.which, request.fd);
+      case 'setMode':
+        this.#parts.state.writeThrough = request.writeThrough;
+        this.#parts.state.limits = request.limits;
+        return null;
+      case 'exit':
+        this.#parts.worker.exit();
+        return null;
+    }
+  }
+
+  #startVring(start: VringStart): WorkerAnswer {
+    const vring: StartedVring = { start, queue: null, base: start.base };
+    const failure = this.#activate(vring);
+    if (failure !== null) return failure;
+    this.#vrings.set(start.index, vring);
+    if (start.kickFd >= 0) this.#parts.worker.watchKick(start.index, start.kickFd);
+    else this.#parts.worker.polledVrings++;
+    return null;
+  }
+
+  #activate(started: StartedVring): string | null {
+    const { memory, device, state, counters } = this.#parts;
+    const { start, base } = started;
+    const { index, size, addresses, eventIdx, indirect } = start;
+    const vring = activateSplit(memory, { size, addresses }, { eventIdx, indirect, base });
+    if (typeof vring === 'string') return vring;
+    const first = index * COUNTERS_PER_VRING;
+    started.queue = new LoopQueue(state, {
+      index,
+      vring,
+      memory,
+      commands: this.#commandsFor(index, size),
+      counters: counters.subarray(first, first + COUNTERS_PER_VRING),
+      enabled: start.enabled,
+      callFd: start.callFd,
+      resume: (tag) => device.resumeBounce(tag),
+    });
+    device.attach(started.queue);
+    return null;
+  }
+
+  #commandsFor(index: number, size: number): LoopCommands {
+    const kept = this.#commands.get(index);
+    if (kept?.size === size) return kept;
+    kept?.release();
+    const commands = new LoopCommands(size, this.#parts.state.hostMemory);
+    this.#commands.set(index, commands);
+    return commands;
+  }
+
+  #deactivate(vring: StartedVring): void {
+    if (vring.queue === null) return;
+    vring.queue.publish();
+    vring.base = vring.queue.vring.base;
+    this.#parts.device.detach(vring.start.index);
+    vring.queue = null;
+  }
+
+  #stopVring(index: number): WorkerAnswer {
+    const vring = this.#vrings.get(index);
+    if (vring === undefined) return `vring ${index} is not running`;
+    this.#deactivate(vring);
+    if (vring.start.kickFd >= 0) this.#parts.worker.unwatchKick(index);
+    else this.#parts.worker.polledVrings--;
+    this.#vrings.delete(index);
+    return vring.base;
+  }
+
+  /** Rings are looked up again afterwards: one whose memory is away stands still until it is back. */
+  #changeRegions(request: Extract<WorkerRequest, { kind: 'changeRegions' }>): WorkerAnswer {
+    const removing = request.removeSlots.length > 0;
+    if (removing) {
+      for (const vring of this.#vrings.values()) this.#deactivate(vring);
+      this.#parts.memory.remove(request.removeSlots);
+    }
+    this.#parts.memory.add(request.add);
+    for (const vring of this.#vrings.values()) {
+      if (vring.queue === null) this.#activate(vring);
+    }
+    return null;
+  }
+
+  #setFd(index: number, which: 'kick' | 'call' | 'err', fd: number): WorkerAnswer {
+    const vring = this.#vrings.get(index);
+    if (vring === undefined) return null;
+    const { worker } = this.#parts;
+    if (which === 'kick') {
+      if (vring.start.kickFd >= 0) worker.unwatchKick(index);
+      else worker.polledVrings--;
+      if (fd >= 0) worker.watchKick(index, fd);
+      else worker.polledVrings++;
+      vring.start = { ...vring.start, kickFd: fd };
+    } else if (which === 'call') {
+      vring.start = { ...vring.start, callFd: fd };
+      if (vring.queue) vring.queue.callFd = fd;
+      // The driver may have missed a call on the old fd (libvhost-user: "I/O hang after reconnecting").
+      if (fd >= 0) signalEventfd(fd);
+    } else {
+      vring.start = { ...vring.start, errFd: fd };
+      if (fd >= 0 && vring.queue !== null && vring.queue.vring.broken !== 0) signalEventfd(fd);
+    }
+    return null;
+  }
+
+  /** Tells the front-end that a vring is broken. */
+  signalError(index: number): void {
+    const fd = this.#vrings.get(index)?.start.errFd ?? -1;
+    if (fd >= 0) signalEventfd(fd);
+  }
+}
