@@ -3,7 +3,7 @@
  * from the trixie root. The second is the benchmark's peer, and tells a fault of vloop from one of a test
  * (VLOOP_STAND_IN=qemu-storage-daemon). Gives the figures the kernel keeps about the process.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BoundedProcess, type Finished, waitFor } from './bounded-process.ts';
 import type { Workspace } from './trixie-root.ts';
@@ -87,6 +87,10 @@ export class BackEndProcess {
     // The command name, in parentheses, may itself hold blanks; utime and stime are fields 14 and 15.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  }
+
+  openFds(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
   rssBytes(): number {
