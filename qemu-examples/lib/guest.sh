@@ -35,7 +35,7 @@ guest_start() {
   guest_began=$first
   started+=("$guest_pid")
   tail -n +1 -s 0.1 -f --pid="$guest_pid" "$work/serial" 2>/dev/null |
-    sed -u -n 's/\r//g; /GUEST-READY/,/GUEST-RC/{/GUEST-/!s/^/    /p}' &
+    sed -u -n 's/\r//g; /GUEST-READY/,/GUEST-RC/{/GUEST-/d; /^\[ *[0-9.]*\]/d; s/^/    /p}' &
   guest_output=$!
 }
 
