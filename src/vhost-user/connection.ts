@@ -4,6 +4,7 @@
  * every fd that came in is closed by then.
  */
 import { closeSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { EAGAIN } from '../../protocol/linux.ts';
 import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -13,6 +14,9 @@ import { MessageDecoder } from './message-decoder.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { Session } from './session.ts';
 import type { SessionDisk, SessionPort } from './session-port.ts';
+
+/** Messages handled before the event loop gets a turn: a flood must not keep signals waiting. */
+const MESSAGES_PER_TURN = 64;
 
 export type ConnectionLog = SessionPort['log'];
 
@@ -50,11 +54,14 @@ export class Connection {
 
   async #run(): Promise<void> {
     try {
-      while (!this.#stopped) {
+      for (let handled = 0; !this.#stopped; ) {
         const received = this.#receive();
         if (received === 'closed') break;
         if (received === 'wait') await this.#nextReadable();
-        else if (received !== null) await this.#session.handle(received);
+        else if (received !== null) {
+          await this.#session.handle(received);
+          if (++handled % MESSAGES_PER_TURN === 0) await setImmediate();
+        }
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;

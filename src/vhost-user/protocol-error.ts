@@ -11,3 +11,9 @@ export class ProtocolError extends Error {
     this.fatal = fatal;
   }
 }
+
+/** Throws what a port refused in words, if it did; null for the dispatcher, which has no reply then. */
+export function refuseWith(row: { readonly name: string }, refusal: string | null): null {
+  if (refusal !== null) throw new ProtocolError(`${row.name}: ${refusal}`);
+  return null;
+}

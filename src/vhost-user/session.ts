@@ -9,21 +9,15 @@ import {
   vhostUserMessages as M,
   type MessageRow,
   requestName,
-  VHOST_SET_CONFIG_TYPE_MIGRATION,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  VHOST_USER_VRING_IDX_MASK,
-  VHOST_USER_VRING_NOFD_MASK,
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostSingleMemoryRegion,
-  vhostUserConfigHead,
   vhostUserProtocolFeatures,
-  vhostVringAddr,
-  vhostVringState,
 } from '../../protocol/vhost-user.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import {
@@ -33,15 +27,14 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../../protocol/virtio-ring.ts';
-import { isWritebackWrite } from '../blk/config-space.ts';
 import { hasFeature } from '../blk/features.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
-import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
+import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
-import { ProtocolError } from './protocol-error.ts';
+import { ProtocolError, refuseWith } from './protocol-error.ts';
 import type { SessionPort } from './session-port.ts';
-import { SessionVring, type VringFd } from './session-vring.ts';
+import { type AckedFeatures, SessionVrings } from './session-vrings.ts';
 
 const PROTOCOL_FEATURES = bitsToWord(
   VHOST_USER_PROTOCOL_F_MQ,
@@ -57,21 +50,21 @@ const RING_LAYOUT_FEATURES = bitsToWord(VIRTIO_RING_F_INDIRECT_DESC, VIRTIO_RING
 /** The status of a message that was refused, in a reply that was asked for. */
 const NACK = 1n;
 
+/** Lines about refused messages in one session: a front-end must not be able to flood the log. */
+const REFUSAL_LINES_MAX = 20;
+
 export class Session {
   readonly #port: SessionPort;
-  readonly #vrings: SessionVring[];
-  #features = 0n;
-  #featuresSet = false;
+  readonly #features: AckedFeatures = { word: 0n, set: false };
+  readonly #vrings: SessionVrings;
   #protocolFeatures = 0n;
   /** Socket for messages of the back-end; held, and closed with the session. */
   #backendReqFd = -1;
+  #refusals = 0;
 
   constructor(port: SessionPort) {
     this.#port = port;
-    this.#vrings = Array.from(
-      { length: port.disk.queueCount },
-      (_, index) => new SessionVring(index),
-    );
+    this.#vrings = new SessionVrings(port, this.#features);
   }
 
   /**
@@ -89,7 +82,9 @@ export class Session {
       else if (acks) this.#port.send(encodeU64Reply(row.code, 0n));
     } catch (error) {
       if (!(error instanceof ProtocolError) || error.fatal) throw error;
-      this.#port.log('warn', { error: error.message }, 'front-end message refused');
+      if (this.#refusals++ < REFUSAL_LINES_MAX) {
+        this.#port.log('warn', { error: error.message }, 'front-end message refused');
+      }
       // A message that vloop does not know and nobody waits for is skipped: its size is known.
       if (row === null && !acks) return;
       if (!acks || row?.reply === 'payload') throw error;
@@ -102,9 +97,7 @@ export class Session {
   /** The front-end has gone: stops everything, closes every fd. */
   async end(): Promise<void> {
     await this.#port.disk.reset();
-    for (const vring of this.#vrings) {
-      for (const which of ['kick', 'call', 'err'] as const) this.#close(vring.replaceFd(which, -1));
-    }
+    this.#vrings.closeFds();
     this.#close(this.#backendReqFd);
     this.#backendReqFd = -1;
   }
@@ -144,24 +137,24 @@ export class Session {
       case M.SET_MEM_TABLE:
         return this.#setMemTable(payload, fds);
       case M.ADD_MEM_REG:
-        return this.#refuse(row, await disk.addRegion(singleRegion(payload), fds[0]!));
+        return refuseWith(row, await disk.addRegion(singleRegion(payload), fds[0]!));
       case M.REM_MEM_REG:
-        return this.#refuse(row, await disk.removeRegion(singleRegion(payload)));
+        return refuseWith(row, await disk.removeRegion(singleRegion(payload)));
       case M.SET_VRING_NUM:
       case M.SET_VRING_BASE:
       case M.SET_VRING_ENABLE:
       case M.GET_VRING_BASE:
-        return this.#vringState(row, payload);
+        return this.#vrings.state(row, payload);
       case M.SET_VRING_ADDR:
-        return this.#setVringAddr(payload);
+        return this.#vrings.setAddresses(payload);
       case M.SET_VRING_KICK:
-        return this.#setVringFd(row, 'kick', payload, fds);
+        return this.#vrings.setFd(row, 'kick', payload, fds);
       case M.SET_VRING_CALL:
-        return this.#setVringFd(row, 'call', payload, fds);
+        return this.#vrings.setFd(row, 'call', payload, fds);
       case M.SET_VRING_ERR:
-        return this.#setVringFd(row, 'err', payload, fds);
+        return this.#vrings.setFd(row, 'err', payload, fds);
       case M.GET_CONFIG:
-        return this.#getConfig(payload);
+        return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
       case M.SET_CONFIG:
         return this.#setConfig(payload);
       case M.SET_BACKEND_REQ_FD:
@@ -171,11 +164,6 @@ export class Session {
       default:
         throw new ProtocolError(`${row.name} is not served`);
     }
-  }
-
-  #refuse(row: MessageRow, refusal: string | null): null {
-    if (refusal !== null) throw new ProtocolError(`${row.name}: ${refusal}`);
-    return null;
   }
 
   // ── features ─────────────────────────────────────────────────────────────────────────────────
@@ -195,16 +183,16 @@ export class Session {
         { fatal: true },
       );
     }
-    const changed = (acked ^ this.#features) & RING_LAYOUT_FEATURES;
-    if (changed !== 0n && this.#vrings.some((vring) => vring.started)) {
+    const changed = (acked ^ this.#features.word) & RING_LAYOUT_FEATURES;
+    if (changed !== 0n && this.#vrings.anyStarted) {
       throw new ProtocolError(`${name}: ring features changed while a vring runs`);
     }
-    this.#features = acked;
-    this.#featuresSet = true;
+    this.#features.word = acked;
+    this.#features.set = true;
     await disk.setFeatures(acked);
     // Without protocol features there is no SET_VRING_ENABLE: every ring is enabled at once.
     if (!hasFeature(acked, VHOST_USER_F_PROTOCOL_FEATURES)) {
-      for (const vring of this.#vrings) await this.#enable(vring, true);
+      await this.#vrings.enableAll(true);
     }
     return null;
   }
@@ -221,7 +209,17 @@ export class Session {
 
   /** Deprecated: "disable all rings", and keep the connection's state. */
   async #resetOwner(): Promise<null> {
-    for (const vring of this.#vrings) await this.#enable(vring, false);
+    await this.#vrings.enableAll(false);
+    return null;
+  }
+
+  async #setConfig(payload: DataView): Promise<null> {
+    const writeback = writtenWriteback(payload);
+    if (this.#features.set && !hasFeature(this.#features.word, VIRTIO_BLK_F_CONFIG_WCE)) {
+      const { name } = M.SET_CONFIG;
+      throw new ProtocolError(`${name}: writeback without VIRTIO_BLK_F_CONFIG_WCE negotiated`);
+    }
+    await this.#port.disk.setWriteback(writeback);
     return null;
   }
 
@@ -233,194 +231,7 @@ export class Session {
       const at = vhostMemoryHead.sizeBytes + i * vhostMemoryRegion.sizeBytes;
       return { region: readRegion(payload, at, vhostMemoryRegion.at), fd: fds[i]! };
     });
-    return this.#refuse(M.SET_MEM_TABLE, await this.#port.disk.replaceRegions(regions));
-  }
-
-  // ── vrings ───────────────────────────────────────────────────────────────────────────────────
-
-  /** The index is checked at its full width, before anything narrows it (CVE-2020-10723). */
-  #vring(row: MessageRow, index: number): SessionVring {
-    const vring = this.#vrings[index];
-    if (vring === undefined) {
-      throw new ProtocolError(
-        `${row.name}: index=${index}, expected less than ${this.#vrings.length}`,
-      );
-    }
-    return vring;
-  }
-
-  async #vringState(row: MessageRow, payload: DataView): Promise<Uint8Array | null> {
-    const { at } = vhostVringState;
-    const vring = this.#vring(row, payload.getUint32(at.index, true));
-    const num = payload.getUint32(at.num, true);
-    if (row === M.GET_VRING_BASE) return this.#getVringBase(vring);
-    if (row === M.SET_VRING_ENABLE) {
-      if (this.#featuresSet && !hasFeature(this.#features, VHOST_USER_F_PROTOCOL_FEATURES)) {
-        throw new ProtocolError(`${row.name} without VHOST_USER_F_PROTOCOL_FEATURES negotiated`);
-      }
-      if (num > 1) throw new ProtocolError(`${row.name}: num=${num}, expected 0 or 1`);
-      await this.#enable(vring, num === 1);
-      return null;
-    }
-    if (row === M.SET_VRING_NUM) {
-      const invalid = invalidVringSize(num);
-      if (invalid !== null) throw new ProtocolError(`${row.name}: ${invalid}`);
-      if (num !== vring.size) this.#refuseRunning(row, vring);
-      vring.size = num;
-    } else {
-      if (num > 0xffff) throw new ProtocolError(`${row.name}: num=${num}, expected at most 65535`);
-      this.#refuseRunning(row, vring);
-      vring.base = num;
-    }
-    return null;
-  }
-
-  /** Geometry is frozen while a ring runs (CVE-2026-5747). */
-  #refuseRunning(row: MessageRow, vring: SessionVring): void {
-    if (vring.started) throw new ProtocolError(`${row.name}: vring ${vring.index} is running`);
-  }
-
-  #setVringAddr(payload: DataView): null {
-    const { at } = vhostVringAddr;
-    const row = M.SET_VRING_ADDR;
-    const vring = this.#vring(row, payload.getUint32(at.index, true));
-    const addresses = {
-      desc: readAddress(row, payload, at.desc_user_addr),
-      avail: readAddress(row, payload, at.avail_user_addr),
-      used: readAddress(row, payload, at.used_user_addr),
-    };
-    const misaligned = misalignedVring(addresses);
-    if (misaligned !== null) throw new ProtocolError(`${row.name}: ${misaligned}`);
-    const old = vring.addresses;
-    const same =
-      old !== null &&
-      old.desc === addresses.desc &&
-      old.avail === addresses.avail &&
-      old.used === addresses.used;
-    // Front-ends send the same addresses again to change the log flag of a running ring.
-    if (!same) this.#refuseRunning(row, vring);
-    vring.addresses = addresses;
-    return null;
-  }
-
-  async #enable(vring: SessionVring, enabled: boolean): Promise<void> {
-    vring.enabled = enabled;
-    if (vring.started) await this.#port.disk.setVringEnabled(vring.index, enabled);
-  }
-
-  async #getVringBase(vring: SessionVring): Promise<Uint8Array> {
-    if (vring.started) {
-      vring.base = await this.#port.disk.stopVring(vring.index);
-      vring.started = false;
-      this.#close(vring.replaceFd('kick', -1));
-      this.#close(vring.replaceFd('call', -1));
-    }
-    const payload = new Uint8Array(vhostVringState.sizeBytes);
-    const view = new DataView(payload.buffer);
-    view.setUint32(vhostVringState.at.index, vring.index, true);
-    view.setUint32(vhostVringState.at.num, vring.base, true);
-    return encodeReply(M.GET_VRING_BASE.code, payload);
-  }
-
-  async #setVringFd(
-    row: MessageRow,
-    which: VringFd,
-    payload: DataView,
-    fds: number[],
-  ): Promise<null> {
-    const word = payload.getBigUint64(0, true);
-    const known = BigInt(VHOST_USER_VRING_IDX_MASK | VHOST_USER_VRING_NOFD_MASK);
-    if ((word & ~known) !== 0n) {
-      throw new ProtocolError(`${row.name}: u64=0x${word.toString(16)} has unknown bits`);
-    }
-    const vring = this.#vring(row, Number(word) & VHOST_USER_VRING_IDX_MASK);
-    const fd = fds.shift() ?? -1;
-    const old = vring.replaceFd(which, fd);
-    try {
-      if (vring.started) await this.#port.disk.setVringFd(vring.index, which, fd);
-      else if (which === 'kick') await this.#startVring(row, vring);
-      else if (which === 'call' && fd >= 0) this.#port.disk.signal(fd);
-    } finally {
-      this.#close(old);
-    }
-    return null;
-  }
-
-  /** A ring starts at SET_VRING_KICK itself, not at its first kick. */
-  async #startVring(row: MessageRow, vring: SessionVring): Promise<void> {
-    const { index, size, addresses, base, enabled, fds } = vring;
-    const missing =
-      size === 0
-        ? 'size'
-        : addresses === null
-          ? 'addresses'
-          : this.#featuresSet
-            ? null
-            : 'features';
-    if (missing !== null || addresses === null) {
-      this.#close(vring.replaceFd('kick', -1));
-      throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
-    }
-    const refusal = await this.#port.disk.startVring({
-      index,
-      size,
-      addresses,
-      base,
-      enabled,
-      eventIdx: hasFeature(this.#features, VIRTIO_RING_F_EVENT_IDX),
-      indirect: hasFeature(this.#features, VIRTIO_RING_F_INDIRECT_DESC),
-      kickFd: fds.kick,
-      callFd: fds.call,
-      errFd: fds.err,
-    });
-    if (refusal !== null) this.#close(vring.replaceFd('kick', -1));
-    this.#refuse(row, refusal);
-    vring.started = true;
-    this.#port.log('debug', { vring: index, size, base, enabled }, 'vring started');
-  }
-
-  // ── config space ─────────────────────────────────────────────────────────────────────────────
-
-  /** The reply's payload is as long as the request's; size 0 says that the range is not there. */
-  #getConfig(payload: DataView): Uint8Array {
-    const { at, sizeBytes: headBytes } = vhostUserConfigHead;
-    const offset = payload.getUint32(at.offset, true);
-    const size = payload.getUint32(at.size, true);
-    const config = this.#port.disk.configSpace();
-    const reply = new Uint8Array(payload.byteLength);
-    const view = new DataView(reply.buffer);
-    view.setUint32(at.offset, offset, true);
-    view.setUint32(at.flags, payload.getUint32(at.flags, true), true);
-    if (size === 0 || offset + size > config.length) {
-      this.#port.log('warn', { offset, size }, 'front-end reads past the config space');
-      return encodeReply(M.GET_CONFIG.code, reply.subarray(0, headBytes));
-    }
-    view.setUint32(at.size, size, true);
-    reply.set(config.subarray(offset, offset + size), headBytes);
-    return encodeReply(M.GET_CONFIG.code, reply);
-  }
-
-  async #setConfig(payload: DataView): Promise<null> {
-    const { at, sizeBytes: headBytes } = vhostUserConfigHead;
-    const row = M.SET_CONFIG;
-    const offset = payload.getUint32(at.offset, true);
-    const size = payload.getUint32(at.size, true);
-    const flags = payload.getUint32(at.flags, true);
-    if (!isWritebackWrite(offset, size)) {
-      throw new ProtocolError(
-        `${row.name}: offset=${offset} size=${size}: only writeback is writable`,
-      );
-    }
-    if (flags > VHOST_SET_CONFIG_TYPE_MIGRATION) {
-      throw new ProtocolError(`${row.name}: flags=${flags}, expected 0 or 1`);
-    }
-    if (this.#featuresSet && !hasFeature(this.#features, VIRTIO_BLK_F_CONFIG_WCE)) {
-      throw new ProtocolError(`${row.name}: writeback without VIRTIO_BLK_F_CONFIG_WCE negotiated`);
-    }
-    const value = payload.getUint8(headBytes);
-    if (value > 1) throw new ProtocolError(`${row.name}: writeback=${value}, expected 0 or 1`);
-    await this.#port.disk.setWriteback(value === 1);
-    return null;
+    return refuseWith(M.SET_MEM_TABLE, await this.#port.disk.replaceRegions(regions));
   }
 }
 
@@ -439,10 +250,4 @@ function readRegion(view: DataView, base: number, at: RegionOffsets): RegionDesc
 
 function singleRegion(payload: DataView): RegionDescription {
   return readRegion(payload, 0, vhostSingleMemoryRegion.at);
-}
-
-function readAddress(row: MessageRow, view: DataView, offset: number): number {
-  const address = Number(view.getBigUint64(offset, true));
-  if (Number.isSafeInteger(address)) return address;
-  throw new ProtocolError(`${row.name}: address=0x${address.toString(16)}, expected below 2^53`);
 }

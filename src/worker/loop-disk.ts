@@ -5,7 +5,12 @@
  */
 
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
-import { VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES } from '../../protocol/virtio-blk.ts';
+import {
+  VIRTIO_BLK_F_CONFIG_WCE,
+  VIRTIO_BLK_F_DISCARD,
+  VIRTIO_BLK_F_FLUSH,
+  VIRTIO_BLK_F_WRITE_ZEROES,
+} from '../../protocol/virtio-blk.ts';
 import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
@@ -51,6 +56,10 @@ export class LoopDisk {
   /** The driver's features decide about the cache mode and which requests are known. */
   async setFeatures(acked: bigint): Promise<void> {
     this.#acked = acked;
+    // A driver that acked CONFIG_WCE and cannot flush starts with writeback = 0 (§5.2.5.2).
+    if (hasFeature(acked, VIRTIO_BLK_F_CONFIG_WCE) && !hasFeature(acked, VIRTIO_BLK_F_FLUSH)) {
+      this.#writeback = false;
+    }
     await this.#setMode();
   }
 

@@ -1,0 +1,62 @@
+/**
+ * What the steps of a vring's loop commands share: the worker's state, the command slots, and how a
+ * command ends, fails or is tried again. The stages say what a command in flight waits for.
+ */
+import { statusOfResult } from '../blk/blk-status.ts';
+import type { LoopCommands } from './loop-commands.ts';
+import type { LoopState } from './loop-state.ts';
+
+export const STAGE_TRANSFER = 1;
+export const STAGE_BOUNCE = 2;
+export const STAGE_FLUSH = 3;
+export const STAGE_RANGE = 4;
+export const STAGE_ZEROES = 5;
+
+/** Times that an operation is repeated after -EAGAIN, -EINTR or no progress before it is an error. */
+const RETRIES_MAX = 100;
+
+export interface CommandSink {
+  /** The command in `slot` is done; `usedBytes` were written to its writable part. */
+  finish(slot: number, status: number, usedBytes: number): void;
+  /** A bounce buffer is free for the command of `tag`. */
+  resume(tag: number): void;
+}
+
+export class CommandContext {
+  readonly state: LoopState;
+  readonly commands: LoopCommands;
+  /** Added to a slot, this makes the tag under which the backing file answers. */
+  readonly tagBase: number;
+  readonly #sink: CommandSink;
+
+  constructor(state: LoopState, commands: LoopCommands, tagBase: number, sink: CommandSink) {
+    this.state = state;
+    this.commands = commands;
+    this.tagBase = tagBase;
+    this.#sink = sink;
+  }
+
+  finish(slot: number, status: number, usedBytes: number): void {
+    const buffer = this.commands.bounce[slot]!;
+    if (buffer >= 0) {
+      this.commands.bounce[slot] = -1;
+      const waiting = this.state.bounce.release(buffer);
+      if (waiting >= 0) this.#sink.resume(waiting);
+    }
+    this.#sink.finish(slot, status, usedBytes);
+  }
+
+  /** Ends a command with the status for -errno. */
+  fail(slot: number, result: number): void {
+    const { commands, state } = this;
+    state.events.onIoError(commands.op[slot]!, -result, commands.offsetBytes[slot]!);
+    this.finish(slot, statusOfResult(result), 1);
+  }
+
+  /** Whether an operation may be repeated; when not, the command has failed with `result`. */
+  mayRetry(slot: number, result: number): boolean {
+    if (++this.commands.retries[slot]! <= RETRIES_MAX) return true;
+    this.fail(slot, result);
+    return false;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Reads and writes of loop commands: segments become iovecs, short transfers go on where they stopped,
+ * the end of the file reads as zeroes, and buffers that direct I/O cannot take are bounced in pieces.
+ * The kernel's lo_rw_aio. Engine-independent; never waits.
+ */
+import { EIO } from '../../protocol/linux.ts';
+import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
+import { type BlkRequest, OP_READ } from '../blk/blk-request.ts';
+import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
+import { IO_FLAG_DSYNC, IO_READ, IO_READV, IO_WRITE, IO_WRITEV } from './backing-port.ts';
+import { BOUNCE_BYTES } from './bounce-buffers.ts';
+import { type CommandContext, STAGE_BOUNCE, STAGE_TRANSFER } from './command-context.ts';
+import { IOVECS_PER_COMMAND } from './loop-commands.ts';
+
+/** The kernel's MAX_RW_COUNT: it transfers no more in one call. */
+const TRANSFER_BYTES_MAX = 0x7ffff000;
+
+export class TransferSteps {
+  readonly #context: CommandContext;
+
+  constructor(context: CommandContext) {
+    this.#context = context;
+  }
+
+  /** Turns the chain's data segments into iovecs; neighbours in host memory become one. */
+  start(slot: number, request: BlkRequest, chain: DescriptorChain): void {
+    const commands = this.#context.commands;
+    const { direct, memoryAlignBytes, offsetAlignBytes } = this.#context.state;
+    let count = 0;
+    let base = 0;
+    let length = 0;
+    let aligned = true;
+    for (let segment = request.firstSegment; segment < request.endSegment; segment++) {
+      const segmentLength = chain.lengthBytes[segment]!;
+      if (segmentLength === 0) continue;
+      const address = chain.hostAddress[segment]!;
+      if (count > 0 && address === base + length) {
+        length += segmentLength;
+      } else {
+        if (count === IOVECS_PER_COMMAND) {
+          this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
+          return;
+        }
+        if (count > 0) commands.setIovec(slot, count - 1, base, length);
+        count++;
+        base = address;
+        length = segmentLength;
+      }
+      if (direct && (address % memoryAlignBytes !== 0 || segmentLength % offsetAlignBytes !== 0)) {
+        aligned = false;
+      }
+    }
+    commands.setIovec(slot, count - 1, base, length);
+    commands.iovecFirst[slot] = 0;
+    commands.iovecEnd[slot] = count;
+    commands.offsetBytes[slot] = request.offsetBytes;
+    commands.remainingBytes[slot] = request.lengthBytes;
+    if (aligned) this.submitTransfer(slot);
+    else this.resumeBounce(slot);
+  }
+
+  submitTransfer(slot: number): void {
+    const commands = this.#context.commands;
+    const state = this.#context.state;
+    const first = commands.iovecFirst[slot]!;
+    const count = commands.iovecEnd[slot]! - first;
+    const isRead = commands.op[slot] === OP_READ;
+    const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
+    const offset = state.fileOffsetBytes + commands.offsetBytes[slot]!;
+    const tag = this.#context.tagBase + slot;
+    commands.stage[slot] = STAGE_TRANSFER;
+    if (count === 1) {
+      const length = Math.min(commands.iovecLength(slot, first), TRANSFER_BYTES_MAX);
+      const address = commands.iovecBase(slot, first);
+      state.backing.submit(isRead ? IO_READ : IO_WRITE, tag, offset, address, length, flags);
+    } else {
+      const pointer = commands.iovecPointer(slot, first);
+      state.backing.submit(isRead ? IO_READV : IO_WRITEV, tag, offset, pointer, count, flags);
+    }
+  }
+
+  onTransfer(slot: number, result: number): void {
+    const commands = this.#context.commands;
+    if (result < 0) {
+      this.#context.fail(slot, result);
+      return;
+    }
+    const isRead = commands.op[slot] === OP_READ;
+    if (result < commands.remainingBytes[slot]!) {
+      const whole = result - (result % this.#context.state.offsetAlignBytes);
+      if (isRead && (result === 0 || whole !== result)) {
+        // The file ends here, though the disk does not: what is not there reads as zeroes.
+        commands.advance(slot, result);
+        this.#zeroRemaining(slot);
+      } else if (whole === 0) {
+        if (this.#context.mayRetry(slot, -EIO)) this.submitTransfer(slot);
+        return;
+      } else {
+        commands.advance(slot, whole);
+        this.submitTransfer(slot);
+        return;
+      }
+    }
+    this.#context.finish(slot, VIRTIO_BLK_S_OK, isRead ? commands.lengthBytes[slot]! + 1 : 1);
+  }
+
+  #zeroRemaining(slot: number): void {
+    const commands = this.#context.commands;
+    for (let i = commands.iovecFirst[slot]!; i < commands.iovecEnd[slot]!; i++) {
+      this.#context.state.hostMemory.zero(
+        commands.iovecBase(slot, i),
+        commands.iovecLength(slot, i),
+      );
+    }
+  }
+
+  /** Takes a bounce buffer, or waits for one: then this is called again. */
+  resumeBounce(slot: number): void {
+    const { commands, state, tagBase } = this.#context;
+    const buffer = state.bounce.acquire(tagBase + slot);
+    commands.bounce[slot] = buffer;
+    if (buffer >= 0) this.submitBounce(slot);
+  }
+
+  submitBounce(slot: number): void {
+    const commands = this.#context.commands;
+    const state = this.#context.state;
+    const isRead = commands.op[slot] === OP_READ;
+    const length = Math.min(commands.remainingBytes[slot]!, BOUNCE_BYTES);
+    const address = state.bounce.addressOf(commands.bounce[slot]!);
+    commands.bounceBytes[slot] = length;
+    commands.stage[slot] = STAGE_BOUNCE;
+    if (!isRead) this.#copyBounced(slot, address, length, false);
+    const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
+    const offset = state.fileOffsetBytes + commands.offsetBytes[slot]!;
+    const operation = isRead ? IO_READ : IO_WRITE;
+    state.backing.submit(operation, this.#context.tagBase + slot, offset, address, length, flags);
+  }
+
+  onBounce(slot: number, result: number): void {
+    const commands = this.#context.commands;
+    if (result < 0) {
+      this.#context.fail(slot, result);
+      return;
+    }
+    const isRead = commands.op[slot] === OP_READ;
+    const address = this.#context.state.bounce.addressOf(commands.bounce[slot]!);
+    let done = Math.min(result, commands.bounceBytes[slot]!);
+    if (isRead) {
+      if (done === 0 || done % this.#context.state.offsetAlignBytes !== 0) {
+        const missing = commands.bounceBytes[slot]! - done;
+        this.#context.state.hostMemory.zero(address + done, missing);
+        done += missing;
+      }
+      this.#copyBounced(slot, address, done, true);
+    } else {
+      done -= done % this.#context.state.offsetAlignBytes;
+      if (done === 0) {
+        if (this.#context.mayRetry(slot, -EIO)) this.submitBounce(slot);
+        return;
+      }
+    }
+    commands.advance(slot, done);
+    if (commands.remainingBytes[slot]! > 0) this.submitBounce(slot);
+    else this.#context.finish(slot, VIRTIO_BLK_S_OK, isRead ? commands.lengthBytes[slot]! + 1 : 1);
+  }
+
+  /** Moves the next `length` bytes between the guest's buffers and the bounce buffer. */
+  #copyBounced(slot: number, bounceAddress: number, length: number, toGuest: boolean): void {
+    const commands = this.#context.commands;
+    let done = 0;
+    for (let i = commands.iovecFirst[slot]!; done < length; i++) {
+      const guest = commands.iovecBase(slot, i);
+      const piece = Math.min(commands.iovecLength(slot, i), length - done);
+      if (toGuest) this.#context.state.hostMemory.copy(guest, bounceAddress + done, piece);
+      else this.#context.state.hostMemory.copy(bounceAddress + done, guest, piece);
+      done += piece;
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The vrings of a session: the messages that set them up, start and stop them. Started and enabled are
+ * two independent bits; geometry is frozen while a ring runs. Source: vhost-user.rst, "Ring states".
+ */
+import {
+  vhostUserMessages as M,
+  type MessageRow,
+  VHOST_USER_VRING_IDX_MASK,
+  VHOST_USER_VRING_NOFD_MASK,
+  vhostVringAddr,
+  vhostVringState,
+} from '../../protocol/vhost-user.ts';
+import {
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_RING_F_INDIRECT_DESC,
+} from '../../protocol/virtio-ring.ts';
+import { hasFeature } from '../blk/features.ts';
+import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
+import { encodeReply } from './message-encoder.ts';
+import { ProtocolError, refuseWith } from './protocol-error.ts';
+import type { SessionPort } from './session-port.ts';
+import { SessionVring, type VringFd } from './session-vring.ts';
+
+/** The driver's features; `set` once SET_FEATURES has come. */
+export interface AckedFeatures {
+  word: bigint;
+  set: boolean;
+}
+
+export class SessionVrings {
+  readonly #port: SessionPort;
+  readonly #features: AckedFeatures;
+  readonly #vrings: SessionVring[];
+
+  constructor(port: SessionPort, features: AckedFeatures) {
+    this.#port = port;
+    this.#features = features;
+    this.#vrings = Array.from(
+      { length: port.disk.queueCount },
+      (_, index) => new SessionVring(index),
+    );
+  }
+
+  get anyStarted(): boolean {
+    return this.#vrings.some((vring) => vring.started);
+  }
+
+  async enableAll(enabled: boolean): Promise<void> {
+    for (const vring of this.#vrings) await this.enable(vring, enabled);
+  }
+
+  /** Closes every eventfd; the vrings have been stopped. */
+  closeFds(): void {
+    for (const vring of this.#vrings) {
+      for (const which of ['kick', 'call', 'err'] as const) this.#close(vring.replaceFd(which, -1));
+    }
+  }
+
+  #close(fd: number): void {
+    if (fd >= 0) this.#port.closeFd(fd);
+  }
+
+  /** The index is checked at its full width, before anything narrows it (CVE-2020-10723). */
+  #vring(row: MessageRow, index: number): SessionVring {
+    const vring = this.#vrings[index];
+    if (vring === undefined) {
+      throw new ProtocolError(
+        `${row.name}: index=${index}, expected less than ${this.#vrings.length}`,
+      );
+    }
+    return vring;
+  }
+
+  /** SET_VRING_NUM, BASE, ENABLE and GET_VRING_BASE. The reply's bytes, or null. */
+  async state(row: MessageRow, payload: DataView): Promise<Uint8Array | null> {
+    const { at } = vhostVringState;
+    const vring = this.#vring(row, payload.getUint32(at.index, true));
+    const num = payload.getUint32(at.num, true);
+    if (row === M.GET_VRING_BASE) return this.#getVringBase(vring);
+    if (row === M.SET_VRING_ENABLE) {
+      if (this.#features.set && !hasFeature(this.#features.word, VHOST_USER_F_PROTOCOL_FEATURES)) {
+        throw new ProtocolError(`${row.name} without VHOST_USER_F_PROTOCOL_FEATURES negotiated`);
+      }
+      if (num > 1) throw new ProtocolError(`${row.name}: num=${num}, expected 0 or 1`);
+      await this.enable(vring, num === 1);
+      return null;
+    }
+    if (row === M.SET_VRING_NUM) {
+      const invalid = invalidVringSize(num);
+      if (invalid !== null) throw new ProtocolError(`${row.name}: ${invalid}`);
+      if (num !== vring.size) this.#refuseRunning(row, vring);
+      vring.size = num;
+    } else {
+      if (num > 0xffff) throw new ProtocolError(`${row.name}: num=${num}, expected at most 65535`);
+      this.#refuseRunning(row, vring);
+      vring.base = num;
+    }
+    return null;
+  }
+
+  /** Geometry is frozen while a ring runs (CVE-2026-5747). */
+  #refuseRunning(row: MessageRow, vring: SessionVring): void {
+    if (vring.started) throw new ProtocolError(`${row.name}: vring ${vring.index} is running`);
+  }
+
+  setAddresses(payload: DataView): null {
+    const { at } = vhostVringAddr;
+    const row = M.SET_VRING_ADDR;
+    const vring = this.#vring(row, payload.getUint32(at.index, true));
+    const addresses = {
+      desc: readAddress(row, payload, at.desc_user_addr),
+      avail: readAddress(row, payload, at.avail_user_addr),
+      used: readAddress(row, payload, at.used_user_addr),
+    };
+    const misaligned = misalignedVring(addresses);
+    if (misaligned !== null) throw new ProtocolError(`${row.name}: ${misaligned}`);
+    const old = vring.addresses;
+    const same =
+      old !== null &&
+      old.desc === addresses.desc &&
+      old.avail === addresses.avail &&
+      old.used === addresses.used;
+    // Front-ends send the same addresses again to change the log flag of a running ring.
+    if (!same) this.#refuseRunning(row, vring);
+    vring.addresses = addresses;
+    return null;
+  }
+
+  async enable(vring: SessionVring, enabled: boolean): Promise<void> {
+    vring.enabled = enabled;
+    if (vring.started) await this.#port.disk.setVringEnabled(vring.index, enabled);
+  }
+
+  async #getVringBase(vring: SessionVring): Promise<Uint8Array> {
+    if (vring.started) {
+      vring.base = await this.#port.disk.stopVring(vring.index);
+      vring.started = false;
+      this.#close(vring.replaceFd('kick', -1));
+      this.#close(vring.replaceFd('call', -1));
+    }
+    const payload = new Uint8Array(vhostVringState.sizeBytes);
+    const view = new DataView(payload.buffer);
+    view.setUint32(vhostVringState.at.index, vring.index, true);
+    view.setUint32(vhostVringState.at.num, vring.base, true);
+    return encodeReply(M.GET_VRING_BASE.code, payload);
+  }
+
+  /** SET_VRING_KICK, CALL and ERR: takes the fd out of `fds`. */
+  async setFd(row: MessageRow, which: VringFd, payload: DataView, fds: number[]): Promise<null> {
+    const word = payload.getBigUint64(0, true);
+    const known = BigInt(VHOST_USER_VRING_IDX_MASK | VHOST_USER_VRING_NOFD_MASK);
+    if ((word & ~known) !== 0n) {
+      throw new ProtocolError(`${row.name}: u64=0x${word.toString(16)} has unknown bits`);
+    }
+    const vring = this.#vring(row, Number(word) & VHOST_USER_VRING_IDX_MASK);
+    const fd = fds.shift() ?? -1;
+    const old = vring.replaceFd(which, fd);
+    try {
+      if (vring.started) await this.#port.disk.setVringFd(vring.index, which, fd);
+      else if (which === 'kick') await this.#startVring(row, vring);
+      else if (which === 'call' && fd >= 0) this.#port.disk.signal(fd);
+    } finally {
+      this.#close(old);
+    }
+    return null;
+  }
+
+  /** A ring starts at SET_VRING_KICK itself, not at its first kick. */
+  async #startVring(row: MessageRow, vring: SessionVring): Promise<void> {
+    const { index, size, addresses, base, enabled, fds } = vring;
+    const missing =
+      size === 0
+        ? 'size'
+        : addresses === null
+          ? 'addresses'
+          : this.#features.set
+            ? null
+            : 'features';
+    if (missing !== null || addresses === null) {
+      this.#close(vring.replaceFd('kick', -1));
+      throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
+    }
+    const refusal = await this.#port.disk.startVring({
+      index,
+      size,
+      addresses,
+      base,
+      enabled,
+      eventIdx: hasFeature(this.#features.word, VIRTIO_RING_F_EVENT_IDX),
+      indirect: hasFeature(this.#features.word, VIRTIO_RING_F_INDIRECT_DESC),
+      kickFd: fds.kick,
+      callFd: fds.call,
+      errFd: fds.err,
+    });
+    if (refusal !== null) this.#close(vring.replaceFd('kick', -1));
+    refuseWith(row, refusal);
+    vring.started = true;
+    this.#port.log('debug', { vring: index, size, base, enabled }, 'vring started');
+  }
+}
+
+function readAddress(row: MessageRow, view: DataView, offset: number): number {
+  const address = Number(view.getBigUint64(offset, true));
+  if (Number.isSafeInteger(address)) return address;
+  throw new ProtocolError(`${row.name}: address=0x${address.toString(16)}, expected below 2^53`);
+}
