@@ -235,6 +235,13 @@ export class MockDriver {
     this.ram.write(at, encodeDescriptor(descriptor));
   }
 
+  /** Any descriptors from a guest address on: the whole ring's table, or an indirect one. */
+  rawTable(address: number, descriptors: readonly RawDescriptor[]): void {
+    for (const [index, descriptor] of descriptors.entries()) {
+      this.ram.write(address + index * vringDesc.sizeBytes, encodeDescriptor(descriptor));
+    }
+  }
+
   /** An entry of the avail ring, not counted and not visible. */
   rawAvailEntry(slot: number, head: number): void {
     this.#avail[RING + slot] = head;
