@@ -1,0 +1,40 @@
+# vloop: what people and CI call. `make help` lists the targets.
+# Node 24 comes with `npm ci` (node_modules/.bin/node), so the machine's own Node only has to run npm.
+
+SHELL := /bin/bash
+BIN := node_modules/.bin
+VITEST := $(BIN)/vitest run
+
+.PHONY: help demo test check unit property conformance kernel guest bench build docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+demo: node_modules/.installed ## boot a guest on a vloop disk and watch it format, write and verify
+	qemu-examples/demo.sh
+
+test: check ## everything: checks, then all five parts of the tests
+	$(VITEST)
+
+check: node_modules/.installed ## types, lint and format
+	$(BIN)/tsc --noEmit
+	$(BIN)/biome check --error-on-warnings .
+
+unit property conformance kernel guest: node_modules/.installed ## one part of the tests
+	$(VITEST) --project $@
+
+bench: node_modules/.installed ## vloop against qemu-storage-daemon, alternating
+	$(BIN)/node test/bench/main.ts $(BENCH_ARGS)
+
+build: node_modules/.installed ## dist/ for the published package
+	$(BIN)/tsc -p tsconfig.build.json
+
+docs: node_modules/.installed ## regenerate protocol/README.md
+	$(BIN)/node test/support/write-protocol-readme.ts
+
+clean: ## remove what npm and the build made here
+	rm -rf node_modules dist
