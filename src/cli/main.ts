@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { BackingError } from '../backing/open-backing.ts';
 import { SocketError } from '../vhost-user/server.ts';
+import { WorkerError } from '../worker/loop-workers.ts';
 import { helpText, OptionsError, parseCommandLine } from './options.ts';
 import { serve } from './serve.ts';
 
@@ -45,8 +46,9 @@ async function main(): Promise<number> {
 try {
   process.exit(await main());
 } catch (error) {
-  const expected =
-    error instanceof OptionsError || error instanceof BackingError || error instanceof SocketError;
+  const expected = [OptionsError, BackingError, SocketError, WorkerError].some(
+    (kind) => error instanceof kind,
+  );
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   process.stderr.write(`vloop: ${text}\n`);
   process.exit(error instanceof OptionsError ? 2 : 1);

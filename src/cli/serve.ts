@@ -2,10 +2,13 @@
  * Serves one disk until a signal, the last front-end of `--once`, or a failure. Prints, in the friendly
  * form, where the disk is and how to attach it.
  */
+import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
+import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { createLog, type Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
+import { exitNow } from '../sys/process.ts';
 import { adoptSocket, listenOn, Server } from '../vhost-user/server.ts';
 import type { WorkerEvents } from '../worker/loop-workers.ts';
 import { type OpenDisk, openDisk } from './disk.ts';
@@ -37,7 +40,7 @@ function workerEvents(log: Log, onDeath: (reason: string) => void): WorkerEvents
 }
 
 function describe({ backing, shape }: OpenDisk, socketPath: string): string {
-  const gib = (shape.capacitySectors * 512) / 2 ** 30;
+  const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
   const mode = `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
   return [
     `disk    ${backing.path} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
@@ -56,21 +59,44 @@ function describe({ backing, shape }: OpenDisk, socketPath: string): string {
   ].join('\n');
 }
 
-/** Resolves with the exit status. Throws BackingError, SocketError or a worker's reason at start. */
+/** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
+const DRAIN_LIMIT_MS = 900;
+
+/** What the log says once, when the disk can be used. */
+function servingFields({ backing, shape, workers }: OpenDisk, socket: string) {
+  return {
+    file: backing.path,
+    sizeBytes: shape.capacitySectors * SECTOR_SIZE,
+    readOnly: shape.readOnly,
+    directIo: backing.direct,
+    directIoReason: backing.directReason,
+    blockSize: shape.blockSizeBytes,
+    serial: shape.serial,
+    queues: shape.queueCount,
+    workers: workers.count,
+    engine: 'io_uring',
+    socket,
+  };
+}
+
+/** Ends at once, with what is running; the socket file goes with it. */
+function abandon(socketPath: string | null): void {
+  if (socketPath !== null) rmSync(socketPath, { force: true });
+  exitNow(1);
+}
+
+/** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog(options.logLevel);
-  let death: string | null = null;
-  let server: Server | null = null;
+  const path = options.socketPath ?? `${basename(options.blkFile)}.sock`;
   const events = workerEvents(log, (reason) => {
-    death = reason;
     log.fatal({ reason }, 'a loop worker died');
-    process.exit(1);
+    abandon(options.fd === null ? path : null);
   });
   const open = await openDisk(options, events);
-  const { backing, shape, disk, workers } = open;
-  const path = options.socketPath ?? `${basename(options.blkFile)}.sock`;
+  const { backing, disk, workers } = open;
   const socket = options.fd === null ? listenOn(path) : adoptSocket(options.fd);
-  server = new Server(socket, disk, {
+  const server = new Server(socket, disk, {
     once: options.once,
     log: (level, fields, text) => log[level](fields, text),
     onConnect: () => log.info('front-end connected'),
@@ -78,30 +104,20 @@ export async function serve(options: ServeOptions): Promise<number> {
   });
   const onSignal = (signal: string) => {
     log.info({ signal }, 'ending: running requests complete first');
-    server?.stop();
+    server.stop();
+    setTimeout(() => {
+      log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
+      abandon(socket.path);
+    }, DRAIN_LIMIT_MS).unref();
   };
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
-  log.info(
-    {
-      file: backing.path,
-      sizeBytes: shape.capacitySectors * 512,
-      readOnly: shape.readOnly,
-      directIo: backing.direct,
-      directIoReason: backing.directReason,
-      blockSize: shape.blockSizeBytes,
-      serial: shape.serial,
-      queues: shape.queueCount,
-      workers: workers.count,
-      engine: 'io_uring',
-      socket: socket.path ?? `fd ${socket.fd}`,
-    },
-    'serving',
-  );
-  if (options.friendly) process.stdout.write(describe(open, socket.path ?? `fd ${socket.fd}`));
+  const where = socket.path ?? `fd ${socket.fd}`;
+  log.info(servingFields(open, where), 'serving');
+  if (options.friendly) process.stdout.write(describe(open, where));
   await server.ended;
   await workers.end();
   closeFile(backing.fd);
   log.info(disk.counters(), 'summary');
-  return death === null ? 0 : 1;
+  return 0;
 }

@@ -1,6 +1,7 @@
 /**
  * eventfd(2): kicks come in on them, calls go out on them, and the main thread wakes its workers.
  */
+import { readlinkSync } from 'node:fs';
 import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../protocol/linux.ts';
 import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
@@ -15,6 +16,15 @@ const count = new FixedBytes(8);
 /** A non-blocking eventfd, or -errno. */
 export function createEventfd(): number {
   return valueOrErrno(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+/** Whether an fd is an eventfd; a file system without /proc is given the benefit of the doubt. */
+export function isEventfd(fd: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]';
+  } catch {
+    return true;
+  }
 }
 
 /** Adds one. 0, or -errno (-EAGAIN: the counter is full, so the reader is awake anyway). */

@@ -174,20 +174,23 @@ export class LoopWorker {
   #idle(): void {
     const device = this.#device;
     const queue = this.#queue;
-    const start = this.#port.now();
-    if (this.#window.us > 0) {
-      const deadline = start + this.#window.us;
+    const pollUs = this.#window.begin();
+    if (pollUs > 0) {
+      const deadline = this.#port.now() + pollUs;
       for (let spins = 1; ; spins++) {
-        if (device.hasWork() || queue.hasCompletions()) return;
+        if (device.hasWork() || queue.hasCompletions()) {
+          this.#window.hit();
+          return;
+        }
         if (spins % SPINS_PER_CLOCK === 0 && this.#port.now() >= deadline) break;
       }
+      this.#window.miss();
     }
     if (!device.armKicks()) {
       if (this.polledVrings > 0) {
         queue.prepare(IORING_OP_TIMEOUT, -1, 0, this.#napAddress, 1, 0, 0, COMPLETION_IGNORED);
       }
       this.#submit(1);
-      this.#window.learn(this.#port.now() - start);
     }
     device.suppressKicks();
     this.#reap();

@@ -24,6 +24,11 @@ export interface WorkerEvents {
   onDeath(reason: string): void;
 }
 
+/** A worker that cannot run on this machine; the message says why. */
+export class WorkerError extends Error {
+  readonly code = 'VLOOP_WORKER';
+}
+
 export type WorkerSettings = Omit<WorkerBirth, 'workerIndex' | 'wakeFd' | 'shared' | 'counters'>;
 
 interface RunningWorker {
@@ -112,7 +117,7 @@ export class LoopWorkers {
       thread.on('message', (message: WorkerMessage) => {
         if (message.kind === 'ready') resolve();
         else if (message.kind === 'failed') {
-          reject(new Error(message.reason));
+          reject(new WorkerError(message.reason));
           this.#died(message.reason);
         } else this.#onMessage(worker, message);
       });

@@ -20,6 +20,8 @@ interface StartedVring {
   start: VringStart;
   queue: LoopQueue | null;
   base: number;
+  /** The violation that broke it, or 0: new memory does not mend a ring. */
+  broken: number;
 }
 
 export interface WorkerVringsParts {
@@ -105,7 +107,7 @@ export class WorkerVrings {
   }
 
   #startVring(start: VringStart): WorkerAnswer {
-    const vring: StartedVring = { start, queue: null, base: start.base };
+    const vring: StartedVring = { start, queue: null, base: start.base, broken: 0 };
     const failure = this.#activate(vring);
     if (failure !== null) return failure;
     this.#vrings.set(start.index, vring);
@@ -120,6 +122,7 @@ export class WorkerVrings {
     const { index, size, addresses, eventIdx, indirect } = start;
     const vring = activateSplit(memory, { size, addresses }, { eventIdx, indirect, base });
     if (typeof vring === 'string') return vring;
+    if (started.broken !== 0) vring.break(started.broken);
     const first = index * COUNTERS_PER_VRING;
     started.queue = new LoopQueue(state, {
       index,
@@ -148,6 +151,7 @@ export class WorkerVrings {
     if (vring.queue === null) return;
     vring.queue.publish();
     vring.base = vring.queue.vring.base;
+    vring.broken = vring.queue.vring.broken;
     this.#parts.device.detach(vring.start.index);
     vring.queue = null;
   }
