@@ -43,20 +43,14 @@ vloop_stop() {
 
 # vloop_summary NAME: the summary line of its log in words.
 vloop_summary() {
-  local line key number words=()
-  line=$(grep '"msg":"summary"' "$work/$1.log" | tail -n 1)
-  [[ -n $line ]] || { echo 'the guest (no summary in its log)' && return; }
-  for key in requests bytesRead bytesWritten flushes discards; do
-    number=$(sed -n "s/.*\"$key\":\([0-9]*\).*/\1/p" <<<"$line")
-    case $key in
-      bytesRead) words+=("$(mebibytes "$number") read") ;;
-      bytesWritten) words+=("$(mebibytes "$number") written") ;;
-      *) words+=("${number:-0} $key") ;;
-    esac
+  local line key words=''
+  line=$(grep '"msg":"summary"' "$work/$1.log" | tail -n 1) || stop "no summary in vloop's log"
+  for key in reads writes flushes discards errors; do
+    words+="$(summary_number "$line" $key) $key, "
   done
-  local joined
-  printf -v joined '%s, ' "${words[@]}"
-  echo "${joined%, }"
+  echo "$words$(mebibytes "$(summary_number "$line" bytesRead)") read," \
+    "$(mebibytes "$(summary_number "$line" bytesWritten)") written"
 }
 
+summary_number() { sed -n "s/.*\"$2\":\([0-9]*\).*/\1/p" <<<"$1"; }
 mebibytes() { printf '%d.%d MiB' $((${1:-0} >> 20)) $(((${1:-0} & 0xfffff) * 10 >> 20)); }

@@ -3,10 +3,14 @@
  * `--socket-path`, `--fd`, `--print-capabilities`, `--blk-file` and `--read-only` are the back-end
  * program conventions of vhost-user.rst, word for word.
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
+
+/** KICK, CALL and ERR name a vring in eight bits. */
+const QUEUES_MAX = 256;
 
 interface OptionRow {
   readonly value: string | null;
@@ -40,8 +44,9 @@ export const optionTable = {
   },
   'num-queues': {
     value: 'N',
-    meaning: 'virtqueues that the front-end may use, 1 to 64',
-    default: '8',
+    meaning: `virtqueues that the front-end may use, 1 to ${QUEUES_MAX}`,
+    // QEMU asks for one a vCPU and refuses to start when the back-end has fewer.
+    default: String(Math.max(16, Math.min(availableParallelism(), QUEUES_MAX))),
   },
   workers: { value: 'N', meaning: 'threads that serve the queues', default: '1' },
   'poll-us': {
@@ -139,7 +144,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
   if (socketPath === undefined && fd === null && !friendly) {
     throw new OptionsError('one of --socket-path=PATH and --fd=FDNUM is needed (see --help)');
   }
-  const queueCount = integer(values, 'num-queues', 1, 64);
+  const queueCount = integer(values, 'num-queues', 1, QUEUES_MAX);
   const workerCount = integer(values, 'workers', 1, 64);
   if (workerCount > queueCount) {
     throw new OptionsError(`--workers=${workerCount}: more than --num-queues=${queueCount}`);

@@ -188,14 +188,19 @@ export class MockDriver {
 
   /** Gives the descriptors of a chain back. Throws for a head that is not a chain of this driver. */
   free(head: number): void {
-    const count = this.#chainLength[head] ?? 0;
-    if (count === 0) throw new Error(`used element names head ${head}, which is not in use`);
+    if (!this.isInUse(head)) throw new Error(`used element names head ${head}, not in use`);
+    const count = this.#chainLength[head]!;
     let last = head;
     for (let i = 1; i < count; i++) last = this.#nextFree[last]!;
     this.#nextFree[last] = this.#freeHead;
     this.#freeHead = head;
     this.#chainLength[head] = 0;
     this.freeCount += count;
+  }
+
+  /** Whether a head names a chain that was written and not freed. */
+  isInUse(head: number): boolean {
+    return (this.#chainLength[head] ?? 0) > 0;
   }
 
   /** Asks for no calls. */

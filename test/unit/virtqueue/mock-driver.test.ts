@@ -55,7 +55,7 @@ describe('descriptors', () => {
   test('a used element that names no chain in use is not believed', () => {
     const { driver } = ringSetup({ size: 8 });
     driver.addChain([ONE, ONE]);
-    expect(() => driver.free(1)).toThrow('head 1, which is not in use');
+    expect(() => driver.free(1)).toThrow('head 1, not in use');
     expect(() => driver.free(99)).toThrow('head 99');
   });
 });
