@@ -34,7 +34,7 @@ build: node_modules/.installed ## dist/ for the published package
 	$(BIN)/tsc -p tsconfig.build.json
 
 docs: node_modules/.installed ## regenerate protocol/README.md
-	$(BIN)/node test/support/write-protocol-readme.ts
+	$(BIN)/node test/support/write-docs.ts
 
 clean: ## remove what npm and the build made here
 	rm -rf node_modules dist

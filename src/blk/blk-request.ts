@@ -201,15 +201,19 @@ export class BlkRequest {
     if (count < 1 || !Number.isInteger(count)) return this.#finish(VIRTIO_BLK_S_IOERR);
     if (count > RANGES_MAX) return this.#finish(VIRTIO_BLK_S_UNSUPP);
     this.#take(chain, memory, 0, payloadBytes);
+    const view = this.#scratchView;
+    // An unknown flag in any range answers UNSUPP, whatever else is wrong with the request.
+    for (let range = 0; range < count; range++) {
+      const flags = view.getUint32(range * SEG_BYTES + SEG_FLAGS, true);
+      if ((flags & ~allowedFlags) !== 0) return this.#finish(VIRTIO_BLK_S_UNSUPP);
+    }
     for (let range = 0; range < count; range++) {
       const at = range * SEG_BYTES;
-      const view = this.#scratchView;
       const sector =
         view.getUint32(at + SEG_SECTOR + 4, true) * TWO_TO_32 +
         view.getUint32(at + SEG_SECTOR, true);
       const sectors = view.getUint32(at + SEG_SECTORS, true);
       const flags = view.getUint32(at + SEG_FLAGS, true);
-      if ((flags & ~allowedFlags) !== 0) return this.#finish(VIRTIO_BLK_S_UNSUPP);
       if (
         sectors > RANGE_SECTORS_MAX ||
         sector > limits.capacitySectors ||

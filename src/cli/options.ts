@@ -3,7 +3,6 @@
  * `--socket-path`, `--fd`, `--print-capabilities`, `--blk-file` and `--read-only` are the back-end
  * program conventions of vhost-user.rst, word for word.
  */
-import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
@@ -45,8 +44,8 @@ export const optionTable = {
   'num-queues': {
     value: 'N',
     meaning: `virtqueues that the front-end may use, 1 to ${QUEUES_MAX}`,
-    // QEMU asks for one a vCPU and refuses to start when the back-end has fewer.
-    default: String(Math.max(16, Math.min(availableParallelism(), QUEUES_MAX))),
+    // QEMU asks for one a vCPU and refuses to start when the back-end has fewer; unused ones cost nothing.
+    default: '64',
   },
   workers: { value: 'N', meaning: 'threads that serve the queues', default: '1' },
   'poll-us': {
@@ -200,6 +199,15 @@ function serial(values: Values): string | null {
   throw new OptionsError(
     `--serial=${value}: expected 1 to ${VIRTIO_BLK_ID_BYTES} printable ASCII characters without spaces`,
   );
+}
+
+/** README's table of options. */
+export function optionsMarkdown(): string {
+  const rows = Object.entries(optionTable).map(([name, row]: [string, OptionRow]) => {
+    const left = row.value === null ? `--${name}` : `--${name}=${row.value.replaceAll('|', '\\|')}`;
+    return `| \`${left}\` | ${row.meaning} | ${row.default ?? ''} |`;
+  });
+  return ['| option | meaning | default |', '|---|---|---|', ...rows].join('\n');
 }
 
 /** The text of --help. */
