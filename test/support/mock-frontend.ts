@@ -1,0 +1,273 @@
+/**
+ * A front-end of a vhost-user-blk back-end, whole: its own shared memory, queues and eventfds, and the
+ * message sequences of QEMU (realize, start, stop) and of libblkio. The first thing that a test of a
+ * running back-end needs. It keeps to the protocol; a test that wants to break it uses `client`.
+ * Sequences as observed on QEMU 7.2 and 10.0 and on libblkio 1.5.
+ */
+import { bitsToWord } from '../../protocol/layout.ts';
+import {
+  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  vhostUserConfigHead,
+  vhostVringState,
+} from '../../protocol/vhost-user.ts';
+import { virtioBlkConfig } from '../../protocol/virtio-blk.ts';
+import { VIRTIO_RING_F_EVENT_IDX } from '../../protocol/virtio-ring.ts';
+import { MockQueue, PLACE_BYTES } from './mock-frontend-queue.ts';
+import { SharedRam, type SharedRegion } from './shared-ram.ts';
+import { VhostUserClient } from './vhost-user-client.ts';
+import {
+  configPayload,
+  replyU64,
+  singleRegionPayload,
+  u64Payload,
+  vringAddrPayload,
+  vringFdPayload,
+  vringStatePayload,
+} from './vhost-user-messages.ts';
+
+export interface MockFrontEndOptions {
+  readonly queueCount?: number;
+  readonly queueSize?: number;
+  /** Requests that can be under way on each queue. */
+  readonly placeCount?: number;
+  readonly eventIdx?: boolean;
+  readonly byCalls?: boolean;
+  /** Where the rings' indices start. */
+  readonly base?: number;
+  /** Regions after the first, which the front-end shares but puts nothing in: [guest address, bytes]. */
+  readonly moreRegions?: ReadonlyArray<readonly [number, number]>;
+  readonly fdEach?: boolean;
+  /** Offered features that the driver leaves out (bit numbers). */
+  readonly withoutFeatures?: readonly number[];
+}
+
+const PROTOCOL_FEATURES = bitsToWord(
+  VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+);
+const RAM_AT = 0x4000_0000;
+const RING_STRIDE = 1024 * 1024;
+/** What QEMU reads of the config space: up to write_zeroes_may_unmap. */
+const QEMU_CONFIG_BYTES = 57;
+
+export class MockFrontEnd {
+  readonly client: VhostUserClient;
+  readonly shared: SharedRam;
+  readonly queues: readonly MockQueue[];
+  readonly queueSize: number;
+  features = 0n;
+  offered = 0n;
+  readonly #bases: number[];
+  readonly #eventIdx: boolean;
+  readonly #withoutFeatures: readonly number[];
+  readonly #announced = new Set<SharedRegion>();
+  #closed = false;
+
+  constructor(client: VhostUserClient, options: MockFrontEndOptions = {}) {
+    const { queueCount = 1, queueSize = 128, placeCount = 32, eventIdx = true, base = 0 } = options;
+    this.client = client;
+    this.queueSize = queueSize;
+    this.#eventIdx = eventIdx;
+    this.#withoutFeatures = options.withoutFeatures ?? [];
+    this.#bases = new Array<number>(queueCount).fill(base);
+    const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
+    const { fdEach = false, moreRegions = [], byCalls = false } = options;
+    this.shared = new SharedRam([[RAM_AT, perQueue * queueCount], ...moreRegions], { fdEach });
+    this.queues = Array.from({ length: queueCount }, (_, index) => {
+      const ringAt = RAM_AT + index * perQueue;
+      const placesAt = ringAt + RING_STRIDE;
+      const places = { ringAt, placesAt, placeCount };
+      return new MockQueue(this.shared.ram, {
+        index,
+        size: queueSize,
+        eventIdx,
+        base,
+        byCalls,
+        ...places,
+      });
+    });
+  }
+
+  /** Connects, realizes and starts all queues as QEMU does. */
+  static async start(path: string, options: MockFrontEndOptions = {}): Promise<MockFrontEnd> {
+    const frontEnd = new MockFrontEnd(await VhostUserClient.connect(path), options);
+    try {
+      await frontEnd.realize();
+      await frontEnd.startQueues();
+      return frontEnd;
+    } catch (error) {
+      frontEnd.close();
+      throw error;
+    }
+  }
+
+  /** The first queue: most tests have one. */
+  get queue(): MockQueue {
+    return this.queues[0]!;
+  }
+
+  /** Sequence A: what QEMU says at start, up to its reading of the config space, which it answers. */
+  async realize(): Promise<Uint8Array> {
+    const { client } = this;
+    this.offered = replyU64(await client.request('GET_FEATURES'));
+    const protocol = replyU64(await client.request('GET_PROTOCOL_FEATURES'));
+    client.send('SET_PROTOCOL_FEATURES', u64Payload(protocol & this.#protocolFeatures));
+    await client.request('GET_QUEUE_NUM');
+    await client.request('GET_MAX_MEM_SLOTS');
+    client.send('SET_OWNER');
+    await client.request('GET_FEATURES');
+    for (const queue of this.queues) {
+      client.send('SET_VRING_CALL', vringFdPayload(queue.index, true), { fds: [queue.callFd] });
+      client.send('SET_VRING_ERR', vringFdPayload(queue.index, true), { fds: [queue.errFd] });
+    }
+    return await this.config(QEMU_CONFIG_BYTES);
+  }
+
+  get #protocolFeatures(): bigint {
+    return PROTOCOL_FEATURES | bitsToWord(VHOST_USER_PROTOCOL_F_BACKEND_REQ);
+  }
+
+  /** What the driver acks of the offer. */
+  get #wanted(): bigint {
+    const without = [...this.#withoutFeatures];
+    if (!this.#eventIdx) without.push(VIRTIO_RING_F_EVENT_IDX);
+    return this.offered & ~bitsToWord(...without);
+  }
+
+  /** Sequence B: features, memory (first time), rings, enable. */
+  async startQueues(): Promise<void> {
+    const { client } = this;
+    this.features = this.#wanted;
+    client.send('SET_FEATURES', u64Payload(this.features));
+    for (const { index, callFd } of this.queues) {
+      client.send('SET_VRING_CALL', vringFdPayload(index, true), { fds: [callFd] });
+    }
+    client.send('SET_FEATURES', u64Payload(this.features));
+    for (const region of this.shared.regions) await this.addRegion(region);
+    for (const { index } of this.queues) this.#sendRing(index);
+    for (const { index } of this.queues) await this.enable(index, true);
+  }
+
+  #sendRing(index: number): void {
+    const { client } = this;
+    const { driver, kickFd } = this.queues[index]!;
+    client.send('SET_VRING_NUM', vringStatePayload(index, driver.size));
+    client.send('SET_VRING_BASE', vringStatePayload(index, this.#bases[index]!));
+    client.send('SET_VRING_ADDR', vringAddrPayload(index, driver.userPlace));
+    client.send('SET_VRING_KICK', vringFdPayload(index, true), { fds: [kickFd] });
+  }
+
+  /** Sets up and enables one ring that was stopped, where it stood. */
+  async restart(index: number): Promise<void> {
+    const { callFd } = this.queues[index]!;
+    this.client.send('SET_VRING_CALL', vringFdPayload(index, true), { fds: [callFd] });
+    this.#sendRing(index);
+    await this.enable(index, true);
+  }
+
+  async enable(index: number, enabled: boolean): Promise<void> {
+    const payload = vringStatePayload(index, enabled ? 1 : 0);
+    await this.#must('SET_VRING_ENABLE', payload);
+  }
+
+  /** GET_VRING_BASE of one queue: its next avail index, which a start takes up. */
+  async stopQueue(index: number): Promise<number> {
+    const reply = await this.client.request('GET_VRING_BASE', vringStatePayload(index, 0));
+    const base = reply.payload.getUint32(vhostVringState.at.num, true);
+    this.#bases[index] = base;
+    return base;
+  }
+
+  /** Sequence D: disable all, stop all. The next avail indices. */
+  async stopQueues(): Promise<number[]> {
+    for (const { index } of this.queues) await this.enable(index, false);
+    const bases = [];
+    for (const { index } of this.queues) bases.push(await this.stopQueue(index));
+    return bases;
+  }
+
+  /** What the next start says of a ring whose driver starts anew. */
+  setBase(index: number, base: number): void {
+    this.#bases[index] = base;
+  }
+
+  /**
+   * libblkio's way, whole: owner first, features before protocol features, then NEED_REPLY on
+   * everything, KICK before CALL, and the used ring wherever it comes.
+   */
+  async startLikeLibblkio(): Promise<void> {
+    const { client } = this;
+    client.send('SET_OWNER');
+    this.offered = replyU64(await client.request('GET_FEATURES'));
+    this.features = this.#wanted;
+    client.send('SET_FEATURES', u64Payload(this.features));
+    await client.request('GET_PROTOCOL_FEATURES');
+    client.send('SET_PROTOCOL_FEATURES', u64Payload(PROTOCOL_FEATURES));
+    const needReply = { needReply: true };
+    await client.request('GET_QUEUE_NUM', undefined, needReply);
+    await client.request('GET_MAX_MEM_SLOTS', undefined, needReply);
+    for (let i = 0; i < 3; i++) {
+      await client.request('GET_CONFIG', configPayload(0, new Uint8Array(60)), needReply);
+    }
+    for (const region of this.shared.regions) await this.addRegion(region);
+    for (const { index, driver, kickFd, callFd } of this.queues) {
+      await this.#must('SET_VRING_NUM', vringStatePayload(index, driver.size));
+      await this.#must('SET_VRING_BASE', vringStatePayload(index, this.#bases[index]!));
+      await this.#must('SET_VRING_ADDR', vringAddrPayload(index, driver.userPlace));
+      await this.#must('SET_VRING_KICK', vringFdPayload(index, true), [kickFd]);
+      await this.#must('SET_VRING_CALL', vringFdPayload(index, true), [callFd]);
+      await this.enable(index, true);
+    }
+  }
+
+  async addRegion(region: SharedRegion): Promise<void> {
+    await this.#must('ADD_MEM_REG', singleRegionPayload(region), [region.fd]);
+    this.#announced.add(region);
+  }
+
+  async removeRegion(region: SharedRegion): Promise<void> {
+    await this.#must('REM_MEM_REG', singleRegionPayload(region));
+    this.#announced.delete(region);
+  }
+
+  get announcedRegions(): readonly SharedRegion[] {
+    return [...this.#announced];
+  }
+
+  /** The first bytes of the config space. */
+  async config(sizeBytes = virtioBlkConfig.sizeBytes): Promise<Uint8Array> {
+    const request = configPayload(0, new Uint8Array(sizeBytes));
+    const { payload } = await this.client.request('GET_CONFIG', request);
+    return new Uint8Array(payload.buffer).slice(vhostUserConfigHead.sizeBytes);
+  }
+
+  /** SET_CONFIG of the writeback byte (QEMU: the guest writes cache_type). */
+  async setWriteback(value: number): Promise<void> {
+    const payload = configPayload(virtioBlkConfig.at.wce, Uint8Array.of(value));
+    await this.#must('SET_CONFIG', payload);
+  }
+
+  async #must(
+    request: Parameters<VhostUserClient['acked']>[0],
+    payload: Uint8Array,
+    fds: readonly number[] = [],
+  ): Promise<void> {
+    const status = await this.client.acked(request, payload, { fds });
+    if (status !== 0n) throw new Error(`${request}: the back-end refused it (${status})`);
+  }
+
+  /** Hangs up like a process that dies: nothing is said first. Then frees everything. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.client.close();
+    for (const queue of this.queues) queue.close();
+    this.shared.close();
+  }
+}
