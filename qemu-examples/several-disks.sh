@@ -19,7 +19,7 @@ for disk in vda vdb vdc; do
   echo "$disk: serial $serial, $queues queues"
   [ "$queues" = 4 ]
 done
-[ "$(cat /sys/block/vd?/serial | tr '\n' ' ')" = 'disk-red disk-green disk-blue ' ]
+[ "$(cat /sys/block/vda/serial /sys/block/vdb/serial /sys/block/vdc/serial)" = disk-reddisk-greendisk-blue ]
 for disk in vda vdb vdc; do
   (
     dd if=/dev/urandom of=/tmp/$disk bs=1M count=24 2>/dev/null

@@ -4,6 +4,9 @@
 # this machine. VLOOP_ACCEL=kvm|tcg skips the question.
 set -euo pipefail
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$lib/say.sh"
+source "$lib/packages.sh"
+packages_install qemu-system-x86_64=qemu-system-x86 >&2
 if [[ -n ${VLOOP_ACCEL:-} ]]; then
   echo "$VLOOP_ACCEL"
   exit

@@ -1,12 +1,11 @@
 # shellcheck shell=bash
 # Boots the small guest and runs a shell script in it. The script comes on stdin, its output is
 # shown as it appears, and a guest that fails, hangs or panics ends the example with a message.
-# Needs say.sh, work-dir.sh, packages.sh.
+# Needs say.sh, work-dir.sh.
 
-packages_install qemu-system-x86_64=qemu-system-x86
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-base=$("$lib/assets.sh" base)
 accel=$("$lib/accel.sh")
+base=$("$lib/assets.sh" base)
 guest_timeout=${guest_timeout:-120}
 guest_pid=
 

