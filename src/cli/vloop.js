@@ -16,9 +16,13 @@ if (major < 22 || (major === 22 && minor < 18)) {
 
 // Compiled code is kept between runs: it halves the start and, since nothing has to strip types then,
 // saves 40 MiB. A directory that cannot be written changes nothing. The variable is for the workers.
-const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-process.env.NODE_COMPILE_CACHE ??= join(cache, 'vloop', 'compiled');
-module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
+try {
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  process.env.NODE_COMPILE_CACHE ??= join(cache, 'vloop', 'compiled');
+  module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
+} catch {
+  // A user without a home directory (containers): only slower.
+}
 
 const built = new URL('../../dist/src/cli/main.js', import.meta.url);
 const installed = import.meta.url.includes('/node_modules/');

@@ -118,7 +118,7 @@ export class LoopQueue {
       const failure =
         popped < 0 ? popped : this.#request.decode(this.#chain, this.#memory, this.#state.limits);
       if (failure < 0) {
-        this.vring.break(failure);
+        if (popped > 0) this.vring.refuse(this.#chain.head, failure);
         this.#counters[COUNT_VIOLATIONS]!++;
         this.#state.events.onViolation(this.index, failure);
         break;

@@ -110,6 +110,14 @@ export class SplitVring implements Vring {
     this.broken = violation;
   }
 
+  refuse(head: number, violation: number): void {
+    // Nobody will push it: left in flight, it would keep a stop waiting for ever.
+    this.#inFlight[head] = 0;
+    this.inFlightCount--;
+    this.#nextAvailIdx = (this.#nextAvailIdx - 1) & 0xffff;
+    this.broken = violation;
+  }
+
   push(head: number, writtenBytes: number): void {
     const element = 1 + 2 * (this.#nextUsedIdx & this.#mask);
     this.#used32[element] = head;

@@ -13,8 +13,10 @@ export interface Vring {
   readonly broken: number;
   /** Takes the next chain: 1 = `chain` holds it, 0 = none, negative = violation, the ring is broken. */
   pop(chain: DescriptorChain): number;
-  /** Breaks the ring for a violation found above it. */
+  /** Breaks the ring. */
   break(violation: number): void;
+  /** Breaks the ring for a violation found in the chain just taken, which counts as never taken. */
+  refuse(head: number, violation: number): void;
   /** Whether the driver has made chains available that were not taken yet. */
   hasAvailable(): boolean;
   /** Gives a head back with the bytes written to its writable part; not visible before `publish`. */
