@@ -12,6 +12,7 @@ import {
 } from '../../protocol/vhost-user.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../../protocol/virtio-ring.ts';
@@ -177,9 +178,9 @@ export class SessionVrings {
         ? 'size'
         : addresses === null
           ? 'addresses'
-          : this.#features.set
+          : hasFeature(this.#features.word, VIRTIO_F_VERSION_1)
             ? null
-            : 'features';
+            : 'driver with VIRTIO_F_VERSION_1';
     if (missing !== null || addresses === null) {
       this.#close(vring.replaceFd('kick', -1));
       throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);

@@ -40,6 +40,9 @@ const ADDRESS_HIGH_LIMIT = 0x1fffff;
 
 const TWO_TO_32 = 2 ** 32;
 
+/** §2.7.5.2: no chain is longer than 2^32 bytes in total; used.len could not tell its length. */
+const CHAIN_BYTES_MAX = TWO_TO_32;
+
 export class DescriptorChain {
   head = 0;
   /** Segments in order: readable ones first, then writable ones. */
@@ -54,6 +57,7 @@ export class DescriptorChain {
   readonly #indirectBytes: Uint8Array;
   readonly #indirectView: DataView;
   #writableSeen = false;
+  #totalBytes = 0;
 
   constructor(ringSize: number) {
     const segments = Math.max(SEGMENTS_MAX, 2 * ringSize);
@@ -79,6 +83,7 @@ export class DescriptorChain {
     this.segmentCount = 0;
     this.readableCount = 0;
     this.#writableSeen = false;
+    this.#totalBytes = 0;
     let index = head;
     for (let budget = ringSize; budget > 0; budget--) {
       const at = index * DESC_BYTES;
@@ -141,6 +146,8 @@ export class DescriptorChain {
     // A zero-length buffer touches nothing, whatever its address says; it has used up budget.
     if (remaining === 0) return 0;
     if (high >= ADDRESS_HIGH_LIMIT) return CHAIN_ADDRESS_TOO_LARGE;
+    this.#totalBytes += remaining;
+    if (this.#totalBytes > CHAIN_BYTES_MAX) return CHAIN_TOO_LONG;
     let address = high * TWO_TO_32 + low;
     while (remaining > 0) {
       const region = memory.find(address);

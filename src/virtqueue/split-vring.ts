@@ -71,6 +71,8 @@ export class SplitVring implements Vring {
     // A ring that was stopped goes on where its used index stands in guest memory.
     this.#nextUsedIdx = loadAcquire16(parts.used, IDX);
     this.#publishedUsedIdx = this.#nextUsedIdx;
+    // With EVENT_IDX flags must be 0 (§2.7.10.2), also where a device without it left NO_NOTIFY.
+    if (options.eventIdx) storeRelease16(parts.used, FLAGS, 0);
   }
 
   get base(): number {
@@ -143,7 +145,7 @@ export class SplitVring implements Vring {
   }
 
   suppressKicks(): void {
-    // With EVENT_IDX flags stay 0 (§2.7.10.1), and an avail_event that the driver has passed already
+    // With EVENT_IDX flags stay 0 (§2.7.10.2), and an avail_event that the driver has passed already
     // brings no kick.
     if (!this.#eventIdx) storeRelease16(this.#used, FLAGS, VRING_USED_F_NO_NOTIFY);
   }

@@ -117,12 +117,9 @@ export class LoopWorker {
       if (more || this.#queue.pendingSubmissions > 0 || this.#queue.hasCompletions()) {
         this.#submit(0);
         this.#reap();
-      } else if (!this.#controlPending && !this.turnsWanted && !this.#exiting) {
+      } else if (!this.#controlPending && !this.#exiting) {
+        // Also while something drains: a command is in flight then, and its completion ends the sleep.
         this.#idle();
-      } else if (this.turnsWanted && !this.#controlPending) {
-        // Draining: nothing is popped, so only completions can bring the next step.
-        this.#submit(this.#anyInFlight() ? 1 : 0);
-        this.#reap();
       }
     }
     this.#device.publish();
@@ -153,10 +150,6 @@ export class LoopWorker {
 
   #armPoll(fd: number, low: number, high: number): void {
     this.#queue.prepare(IORING_OP_POLL_ADD, fd, 0, 0, IORING_POLL_ADD_MULTI, POLLIN, low, high);
-  }
-
-  #anyInFlight(): boolean {
-    return this.#device.running.some((queue) => queue.vring.inFlightCount > 0);
   }
 
   #submit(minComplete: number): void {
