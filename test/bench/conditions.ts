@@ -7,13 +7,14 @@ import { cpus, release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../support/bounded-process.ts';
 import type { TrixieRoot } from '../support/trixie-root.ts';
+import { othersShare, sampleLoad } from './machine-load.ts';
 
 export type Conditions = {
   cpu: string;
   memoryGib: number;
   kernel: string;
-  /** Of all processors, in the second before the start: figures of a busy machine are another kind. */
-  busyBefore: number;
+  /** What other processes used of all processors, in the second before the start. */
+  othersBefore: number;
   fileSystem: string;
   imageMib: number;
   directIo: string;
@@ -46,7 +47,7 @@ export async function readConditions(
     cpu: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
     memoryGib: Math.round(totalmem() / 2 ** 30),
     kernel: `Linux ${release()}`,
-    busyBefore: await busyShare(),
+    othersBefore: await loadBefore(),
     fileSystem: fileSystem(imagePath),
     imageMib,
     directIo,
@@ -69,20 +70,10 @@ function fileSystem(path: string): string {
   return mounts[0]?.[2] ?? FILE_SYSTEMS.get(magic) ?? `type 0x${magic.toString(16)}`;
 }
 
-async function busyShare(): Promise<number> {
-  const sample = () => {
-    const times = cpus().map((processor) => processor.times);
-    const idle = times.reduce((sum, time) => sum + time.idle, 0);
-    const all = times.reduce(
-      (sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq,
-      idle,
-    );
-    return { idle, all };
-  };
-  const before = sample();
+async function loadBefore(): Promise<number> {
+  const before = sampleLoad([]);
   await sleep(1000);
-  const after = sample();
-  return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
+  return othersShare(before, sampleLoad([]));
 }
 
 async function commit(): Promise<string> {

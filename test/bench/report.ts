@@ -16,6 +16,7 @@ export type Comparison = {
   /** Medians over the rounds, of a client that times its requests. */
   latencyUs: { ours: Latency; theirs: Latency } | undefined;
   rssBytes: { ours: number; theirs: number };
+  others: Summary;
 };
 
 export type Target = { what: string; wanted: string; measured: string; met: boolean };
@@ -47,6 +48,7 @@ export function compare(result: WorkloadResult, ours: string, theirs: string): C
     },
     idleCpuSeconds: { ours: summarize(ourIdle), theirs: summarize(theirIdle) },
     rssBytes: { ours: median(ourRss), theirs: median(theirRss) },
+    others: summarize(both((round) => round.others).flat()),
     latencyUs: latencies(result.rounds[ours] ?? [], result.rounds[theirs] ?? []),
   };
 }
@@ -88,7 +90,7 @@ export function checkTargets(comparisons: readonly Comparison[]): Target[] {
 export function conditionLines(conditions: Conditions, clients: readonly string[]): string[] {
   const c = conditions;
   return [
-    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.busyBefore)} busy before`,
+    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.othersBefore)} busy before`,
     `image: ${c.imageMib} MiB on ${c.fileSystem}, in the page cache, --direct-io=${c.directIo}`,
     `vloop ${c.commit} on Node ${c.node}; peer: ${c.peer}`,
     ...clients.map((client) => `client: ${client}`),
@@ -107,9 +109,10 @@ export function table(comparisons: readonly Comparison[], ours: string, theirs: 
     'ratio',
     'p50/p99 µs',
     'peer',
+    'others',
   ];
   const rows = comparisons.map(
-    ({ client, workload, iops, cpuSecondsPerMillion: cpu, latencyUs }) => [
+    ({ client, workload, iops, cpuSecondsPerMillion: cpu, latencyUs, others }) => [
       client,
       workload,
       withRange(iops.ours, 1e-3, 1),
@@ -120,6 +123,7 @@ export function table(comparisons: readonly Comparison[], ours: string, theirs: 
       cpu.ratio?.median.toFixed(2) ?? '-',
       latencyText(latencyUs?.ours),
       latencyText(latencyUs?.theirs),
+      percent(others.median),
     ],
   );
   return align([header, ...rows]);

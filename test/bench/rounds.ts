@@ -5,6 +5,7 @@
  */
 import type { BackEndProcess } from '../support/back-end-process.ts';
 import type { Client, Latency, Workload } from './client.ts';
+import { othersShare, sampleLoad } from './machine-load.ts';
 import { alternate } from './statistics.ts';
 
 export type Round = {
@@ -12,6 +13,8 @@ export type Round = {
   cpuSecondsPerMillion: number;
   idleCpuSeconds: number;
   rssBytes: number;
+  /** The share of the machine that other processes used meanwhile. */
+  others: number;
   latencyUs?: Latency;
 };
 
@@ -61,6 +64,8 @@ async function runRound(
   seconds: number,
 ): Promise<Round> {
   const idleCpu = () => others.reduce((sum, other) => sum + other.cpuSeconds(), 0);
+  const pids = [backEnd, ...others].map(({ pid }) => pid);
+  const loadBefore = sampleLoad(pids);
   const cpuBefore = backEnd.cpuSeconds();
   const idleBefore = idleCpu();
   const measured = await client.measure(backEnd, workload, seconds);
@@ -70,6 +75,7 @@ async function runRound(
     cpuSecondsPerMillion: (cpuSeconds / measured.requests) * 1e6,
     idleCpuSeconds: idleCpu() - idleBefore,
     rssBytes: backEnd.rssBytes(),
+    others: othersShare(loadBefore, sampleLoad(pids)),
     ...(measured.latencyUs === undefined ? {} : { latencyUs: measured.latencyUs }),
   };
 }

@@ -81,12 +81,8 @@ export class BackEndProcess {
       });
   }
 
-  /** User and system time of all its threads so far. */
   cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'latin1');
-    // The command name, in parentheses, may itself hold blanks; utime and stime are fields 14 and 15.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    return processCpuSeconds(this.pid);
   }
 
   openFds(): number {
@@ -107,6 +103,15 @@ export class BackEndProcess {
     const finished = await this.process.within(STOP_TIMEOUT_MS);
     return { ...finished, tookMs: performance.now() - startMs };
   }
+}
+
+/** User and system time of all threads of a process so far; `withChildren` adds the children that have ended. */
+export function processCpuSeconds(pid: number | 'self', { withChildren = false } = {}): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The command name, in parentheses, may itself hold blanks; the times are fields 14 to 17.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const times = fields.slice(11, withChildren ? 15 : 13).map(Number);
+  return times.reduce((sum, ticks) => sum + ticks, 0) / TICKS_PER_SECOND;
 }
 
 export async function startBackEnd(

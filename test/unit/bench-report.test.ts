@@ -3,13 +3,21 @@
  */
 import { describe, expect, test } from 'vitest';
 import { workloads } from '../bench/client.ts';
+import { othersShare } from '../bench/machine-load.ts';
 import { checkTargets, compare, idleLine, table } from '../bench/report.ts';
 import type { Round, WorkloadResult } from '../bench/rounds.ts';
 
 const MIB = 2 ** 20;
 
 function round(iops: number, further: Partial<Round> = {}): Round {
-  return { iops, cpuSecondsPerMillion: 2, idleCpuSeconds: 0, rssBytes: 60 * MIB, ...further };
+  return {
+    iops,
+    cpuSecondsPerMillion: 2,
+    idleCpuSeconds: 0,
+    rssBytes: 60 * MIB,
+    others: 0,
+    ...further,
+  };
 }
 
 function result(name: string, vloop: Round[], peer: Round[], client = 'blkio'): WorkloadResult {
@@ -64,5 +72,19 @@ describe('checkTargets', () => {
     const large = { rssBytes: 151 * MIB };
     expect(verdicts([result('4k read, depth 4', [round(1)], [round(1, large)])])).toEqual([true]);
     expect(verdicts([result('4k read, depth 4', [round(1, large)], [round(1)])])).toEqual([false]);
+  });
+});
+
+describe('othersShare', () => {
+  const start = { busySeconds: 10, allSeconds: 100, ownSeconds: 5 };
+
+  test('is what is busy and not of the benchmark', () => {
+    const end = { busySeconds: 13, allSeconds: 104, ownSeconds: 7 };
+    expect(othersShare(start, end)).toBeCloseTo(0.25);
+  });
+
+  test('stays a share when the kernel counts the ticks of both differently', () => {
+    expect(othersShare(start, { busySeconds: 11, allSeconds: 104, ownSeconds: 7 })).toBe(0);
+    expect(othersShare(start, start)).toBe(0);
   });
 });
