@@ -211,12 +211,26 @@ describe('a violation breaks the ring', () => {
     expect(setup.vring.inFlightCount).toBe(0);
   });
 
-  test('found by the room above, through break()', () => {
+  test('found by the room above: the chain counts as never taken, the others complete', () => {
+    const setup = ringSetup({ size: SIZE, base: 65535 });
+    offer(setup, 3);
+    setup.vring.pop(setup.chain);
+    const kept = setup.chain.head;
+    setup.vring.pop(setup.chain);
+    setup.vring.refuse(setup.chain.head, REQUEST_NO_STATUS_BYTE);
+    expect(setup.vring.broken).toBe(REQUEST_NO_STATUS_BYTE);
+    expect([setup.vring.inFlightCount, setup.vring.base]).toEqual([1, 0]);
+    expect(setup.vring.pop(setup.chain)).toBe(0);
+    setup.vring.push(kept, 1);
+    expect([setup.vring.inFlightCount, setup.vring.publish()]).toEqual([0, true]);
+  });
+
+  test('break() alone leaves what is in flight as it is', () => {
     const setup = ringSetup({ size: SIZE });
     offer(setup, 2);
     setup.vring.pop(setup.chain);
     setup.vring.break(REQUEST_NO_STATUS_BYTE);
-    expect(setup.vring.broken).toBe(REQUEST_NO_STATUS_BYTE);
+    expect([setup.vring.inFlightCount, setup.vring.base]).toEqual([1, 1]);
     expect(setup.vring.pop(setup.chain)).toBe(0);
   });
 });
