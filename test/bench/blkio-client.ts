@@ -1,17 +1,14 @@
 /**
  * blkio-load.c as a client: random offsets, every request timed, little work of its own, so that the back-end and
- * not the client sets the figure. Compiled inside the trixie root at each benchmark. It either sleeps for its
- * completions, as a guest does, or spins on the used ring, which leaves the back-end's own wake-ups alone.
+ * not the client sets the figure. It either sleeps for its completions, as a guest does, or spins on the used ring,
+ * which leaves the back-end's own wake-ups alone.
  */
-import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackEndProcess } from '../support/back-end-process.ts';
-import type { Workspace } from '../support/trixie-root.ts';
+import { compileBlkioProgram } from '../support/blkio-program.ts';
+import type { TrixieRoot, Workspace } from '../support/trixie-root.ts';
 import type { Client, Measurement, Workload } from './client.ts';
 
-const SOURCE = 'blkio-load.c';
-const PROGRAM = 'blkio-load';
-const COMPILE_TIMEOUT_MS = 60_000;
 const GRACE_MS = 20_000;
 
 export type WaitMode = 'sleep' | 'spin';
@@ -19,24 +16,24 @@ export type WaitMode = 'sleep' | 'spin';
 /** What blkio-load prints. */
 type Answer = { requests: number; seconds: number; p50Us: number; p99Us: number; p999Us: number };
 
-export async function compileBlkioLoad(workspace: Workspace): Promise<void> {
-  copyFileSync(join(import.meta.dirname, SOURCE), workspace.onHost(SOURCE));
-  const files = ['-o', workspace.inside(PROGRAM), workspace.inside(SOURCE)];
-  const command = ['gcc', '-O2', '-Wall', '-Wextra', '-Werror', ...files, '-lblkio'];
-  await workspace.root.mustRun(command, COMPILE_TIMEOUT_MS);
+export function compileBlkioLoad(workspace: Workspace): Promise<string> {
+  return compileBlkioProgram(workspace, join(import.meta.dirname, 'blkio-load.c'));
 }
 
 export class BlkioClient implements Client {
   readonly name: string;
   readonly describe: string;
-  readonly #workspace: Workspace;
+  readonly #root: TrixieRoot;
+  readonly #program: string;
   readonly #mode: WaitMode;
 
-  constructor(workspace: Workspace, mode: WaitMode) {
+  /** `program` is where compileBlkioLoad put it. */
+  constructor(root: TrixieRoot, program: string, mode: WaitMode) {
     this.name = mode === 'sleep' ? 'blkio' : 'blkio-spin';
     const wait = mode === 'sleep' ? 'sleeps for completions' : 'spins on the used ring';
     this.describe = `${this.name}: test/bench/blkio-load.c on libblkio, random blocks, ${wait}`;
-    this.#workspace = workspace;
+    this.#root = root;
+    this.#program = program;
     this.#mode = mode;
   }
 
@@ -46,9 +43,9 @@ export class BlkioClient implements Client {
     seconds: number,
   ): Promise<Measurement> {
     const { write, depth, sizeBytes } = workload;
-    const output = await this.#workspace.root.mustRun(
+    const output = await this.#root.mustRun(
       [
-        this.#workspace.inside(PROGRAM),
+        this.#program,
         backEnd.socketInside,
         write ? 'write' : 'read',
         ...[depth, sizeBytes, seconds].map(String),

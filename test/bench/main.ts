@@ -17,14 +17,15 @@ const print = (text: string) => process.stdout.write(`${text}\n`);
 const progress = (text: string) => process.stderr.write(`${text}\n`);
 
 async function makeClients(workspace: Workspace, wanted: readonly string[]): Promise<Client[]> {
+  const { root } = workspace;
+  const program = await compileBlkioLoad(workspace);
   const known: Client[] = [
-    new QemuImgClient(workspace.root),
-    new BlkioClient(workspace, 'sleep'),
-    new BlkioClient(workspace, 'spin'),
+    new QemuImgClient(root),
+    new BlkioClient(root, program, 'sleep'),
+    new BlkioClient(root, program, 'spin'),
   ];
   for (const name of wanted)
     if (!known.some((client) => client.name === name)) throw new Error(`no client ${name}`);
-  await compileBlkioLoad(workspace);
   return known.filter(({ name }) => wanted.includes(name));
 }
 
