@@ -17,7 +17,7 @@ full=$(on_host)
 say_step "after the guest wrote 96 MiB the image takes $full MiB"
 guest_run "${disk[@]}" <<'END'
 set -e
-blkdiscard -f /dev/vda
+/usr/sbin/blkdiscard -f /dev/vda
 END
 empty=$(on_host)
 say_step "after blkdiscard it takes $empty MiB"

@@ -5,6 +5,12 @@
 # Prints the directory of the unpacked kernel's modules.
 kernel_modules() { echo "$1"/lib/modules/*; }
 
+# The package behind Debian's linux-image-cloud-amd64; nothing when the lists do not know it.
+cloud_kernel() {
+  apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1 || true
+}
+
 # put_binary ROOT FILE…: each program and the libraries it is linked with, at the same paths.
 put_binary() {
   local root=$1 program file
@@ -17,7 +23,7 @@ put_binary() {
   done
 }
 
-# pack_cpio ROOT ARCHIVE: busybox packs it, so that cpio need not be installed.
+# pack_cpio ROOT ARCHIVE BUSYBOX: busybox packs it, so that cpio need not be installed.
 pack_cpio() {
   (cd "$1" && find . | LC_ALL=C sort | "$3" cpio -o -H newc -R 0:0) >"$2" 2>/dev/null
 }
@@ -25,10 +31,10 @@ pack_cpio() {
 # build_base BUILD OUT
 build_base() {
   local build=$1 out=$2 kernel root=$1/root release module
-  kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+  kernel=$(cloud_kernel)
   if [[ -z $kernel ]]; then
     packages_refresh
-    kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+    kernel=$(cloud_kernel)
   fi
   [[ -n $kernel ]] || stop 'no cloud kernel in the package lists (linux-image-cloud-amd64)'
   packages_install mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs
@@ -40,8 +46,8 @@ build_base() {
   local applet
   for applet in $("$out/busybox" --list); do ln -s busybox "$root/bin/$applet"; done
   cp --remove-destination "$out/busybox" "$root/bin/busybox"
-  # busybox brings its own mke2fs and blkdiscard: the real tools must win, and blkdiscard -z is not in busybox.
-  rm -f "$root"/bin/{mke2fs,mkfs.ext2,blkdiscard,fstrim}
+  # busybox's shell runs its own mke2fs, blkdiscard and fstrim whatever PATH says: scripts that
+  # want the real ones name them by their path.
   put_binary "$root" mke2fs mkfs.ext4 e2fsck mkfs.xfs xfs_repair blkdiscard fstrim
   install -m 755 "$lib/guest-init.sh" "$root/init"
 
@@ -51,7 +57,7 @@ build_base() {
     find "$build/debs/lib/modules" -name "$module.ko*" | while read -r file; do
       mkdir -p "$root/lib/modules/$release"
       case $file in
-        *.xz) xz -dc "$file" >"$root/lib/modules/$release/$module.ko" ;;
+        *.xz) "$out/busybox" xz -dc "$file" >"$root/lib/modules/$release/$module.ko" ;;
         *) cp "$file" "$root/lib/modules/$release/" ;;
       esac
     done

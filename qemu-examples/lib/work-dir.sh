@@ -6,7 +6,11 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/vloop-example-XXXXXX")
 started=()
 
 # still_runs PID: false for a process that ended, reaped or not.
-still_runs() { [[ $(ps -o stat= -p "$1" 2>/dev/null) =~ ^[^Z] ]]; }
+still_runs() {
+  local stat
+  # The state follows the command's name, which stands in parentheses: "12 (qemu) S …".
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != Z* ]]
+}
 
 # wait_until SECONDS COMMAND…: tries ten times a second; false when the time is over.
 wait_until() {

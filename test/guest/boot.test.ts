@@ -85,8 +85,8 @@ describe.skipIf(!opened.ok)('boot from a vloop disk', () => {
     await bootsWith(
       'UEFI',
       ...firmware(),
-      ...['-device', 'pcie-root-port,id=port,chassis=1'],
-      ...disk.qemuArguments('bootindex=1,bus=port'),
+      ...['-device', 'pcie-root-port,id=rp0,chassis=1'],
+      ...disk.qemuArguments('bootindex=1,bus=rp0'),
     );
   });
 

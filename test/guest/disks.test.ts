@@ -67,9 +67,9 @@ echo 'RESULT vdd-ext4 ok'
 
 cat /tmp/vda.? /tmp/vdb.? | dd of=/dev/vde bs=1M iflag=fullblock oflag=direct conv=notrunc 2>/dev/null
 echo "RESULT vde-before $(dd if=/dev/vde bs=1M count=16 2>/dev/null | sha256sum)"
-blkdiscard -f -o $((16 * 1048576)) -l $((24 * 1048576)) /dev/vde
+/usr/sbin/blkdiscard -f -o $((16 * 1048576)) -l $((24 * 1048576)) /dev/vde
 # Zeroed blocks read as zeroes at once; Linux sends this as write-zeroes.
-blkdiscard -f -z -o $((48 * 1048576)) -l $((8 * 1048576)) /dev/vde
+/usr/sbin/blkdiscard -f -z -o $((48 * 1048576)) -l $((8 * 1048576)) /dev/vde
 dd if=/dev/vde bs=1M skip=48 count=8 iflag=direct 2>/dev/null | tr -d '\\0' | wc -c >/tmp/left
 echo "RESULT vde-zeroed-left $(cat /tmp/left)"
 echo "RESULT vde-tail $(dd if=/dev/vde bs=1M skip=56 count=8 iflag=direct 2>/dev/null | sha256sum)"
