@@ -8,6 +8,7 @@ import { OP_FLUSH, OP_GET_ID, OP_NONE, OP_READ, OP_WRITE } from '../../src/blk/b
 import { encodeConfigSpace } from '../../src/blk/config-space.ts';
 import { RANGE_SECTORS_MAX, RANGES_MAX } from '../../src/blk/disk-shape.ts';
 import { isWriteThrough } from '../../src/blk/features.ts';
+import { diskSizeBytes } from '../../src/loop/geometry.ts';
 import { ringViolations } from '../../src/virtqueue/ring-violation.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { decodeBuffers, decodeRequest } from '../support/mock-driver-decode.ts';
@@ -153,6 +154,17 @@ describe('rule 9 (DISCARD and WRITE_ZEROES)', () => {
 
 test('rule 10 (write_zeroes_may_unmap is cleared only where nothing can be deallocated)', () => {
   expect(encodeConfigSpace(SHAPE, true)[56]).toBe(1);
+});
+
+test('rule 11 (capacity floors to 512 bytes): no sector that the file has only part of', () => {
+  for (const [fileSizeBytes, sizeBytes] of [
+    [512, 512],
+    [1023, 512],
+    [1024 * 1024 + 511, 1024 * 1024],
+  ] as const) {
+    const request = { fileSizeBytes, offsetBytes: 0, sizeLimitBytes: 0, blockSizeBytes: 512 };
+    expect(diskSizeBytes(request)).toBe(sizeBytes);
+  }
 });
 
 describe('rule 12 (descriptors)', () => {

@@ -135,6 +135,20 @@ describe('bug class 5 (indirect abuse)', () => {
   });
 });
 
+test('bug class 6 (unbounded submission): no more chains in flight than the ring has heads', () => {
+  const setup = ringSetup({ size: SIZE });
+  const buffer = [{ address: A, lengthBytes: 1, writable: true }];
+  const heads = Array.from({ length: SIZE }, () => setup.driver.addChain(buffer));
+  setup.driver.publish();
+  while (setup.vring.pop(setup.chain) === 1);
+  expect(setup.vring.inFlightCount).toBe(SIZE);
+  // Nothing was given back: whatever head comes next is in flight already.
+  for (const head of heads) setup.driver.offer(head);
+  setup.driver.publish();
+  expect(ringViolations.nameOf(setup.vring.pop(setup.chain))).toBe('HEAD_IN_FLIGHT');
+  expect(setup.vring.inFlightCount).toBe(SIZE);
+});
+
 test('bug class 7 (the same head twice in flight): refused, and the first completes once', () => {
   const setup = ringSetup({ size: SIZE });
   const head = setup.driver.addChain([{ address: A, lengthBytes: 1, writable: true }]);
