@@ -1,0 +1,209 @@
+/**
+ * The world of a vhost-user session without sockets, threads and files: a disk that records what it is
+ * asked and objects to what no session may ask, and a table of pretended fds that must balance.
+ */
+import { offeredFeatures } from '../../src/blk/features.ts';
+import type { RegionDescription } from '../../src/memory/region-table.ts';
+import { type Message, MessageDecoder } from '../../src/vhost-user/message-decoder.ts';
+import { Session } from '../../src/vhost-user/session.ts';
+import type { SessionDisk, SessionPort } from '../../src/vhost-user/session-port.ts';
+import type { VringStart } from '../../src/worker/messages.ts';
+import { encodeMessage, type HeaderText, type Reply } from './vhost-user-messages.ts';
+
+/** Fds as numbers that are open or closed. Closing one that is not open is an error of the session. */
+export class FdTable {
+  readonly #open = new Set<number>();
+  /** Fds that stand for something else than an eventfd. */
+  readonly notEventfds = new Set<number>();
+  #next = 100;
+
+  open(count = 1): number[] {
+    return Array.from({ length: count }, () => {
+      const fd = this.#next++;
+      this.#open.add(fd);
+      return fd;
+    });
+  }
+
+  close(fd: number): void {
+    if (!this.#open.delete(fd)) throw new Error(`fd ${fd} is closed, and it is not open`);
+  }
+
+  requireOpen(fd: number): void {
+    if (!this.#open.has(fd)) throw new Error(`fd ${fd} is used, and it is not open`);
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+}
+
+export const RECORDED_SHAPE = {
+  capacitySectors: 2048,
+  blockSizeBytes: 512,
+  physicalBlockBytes: 4096,
+  discardGranularityBytes: 4096,
+  readOnly: false,
+  queueCount: 4,
+  serial: 'recorded',
+};
+
+type Refusable = 'addRegion' | 'removeRegion' | 'replaceRegions' | 'startVring';
+
+export class RecordingDisk implements SessionDisk {
+  features = offeredFeatures(RECORDED_SHAPE);
+  readonly queueCount = RECORDED_SHAPE.queueCount;
+  readonly memorySlotCount = 512;
+  /** Every call in order: name and arguments. */
+  readonly calls: Array<readonly [name: string, ...args: unknown[]]> = [];
+  /** What the next calls of a kind are refused with. */
+  readonly refusals = new Map<Refusable, string>();
+  /** Next avail index that stopVring answers. */
+  stoppedAt = 0;
+  readonly running = new Set<number>();
+  readonly config = Uint8Array.from({ length: 96 }, (_, i) => i);
+  readonly #fds: FdTable;
+
+  constructor(fds: FdTable) {
+    this.#fds = fds;
+  }
+
+  configSpace(): Uint8Array {
+    return this.config;
+  }
+
+  async setFeatures(acked: bigint): Promise<void> {
+    this.calls.push(['setFeatures', acked]);
+  }
+
+  async setWriteback(writeback: boolean): Promise<void> {
+    this.calls.push(['setWriteback', writeback]);
+  }
+
+  async addRegion(region: RegionDescription, fd: number): Promise<string | null> {
+    this.#fds.requireOpen(fd);
+    this.calls.push(['addRegion', region]);
+    return this.#refusal('addRegion');
+  }
+
+  async removeRegion(region: RegionDescription): Promise<string | null> {
+    this.calls.push(['removeRegion', region]);
+    return this.#refusal('removeRegion');
+  }
+
+  async replaceRegions(
+    regions: ReadonlyArray<{ readonly region: RegionDescription; readonly fd: number }>,
+  ): Promise<string | null> {
+    for (const { fd } of regions) this.#fds.requireOpen(fd);
+    this.calls.push(['replaceRegions', regions.map(({ region }) => region)]);
+    return this.#refusal('replaceRegions');
+  }
+
+  async startVring(start: VringStart): Promise<string | null> {
+    if (this.running.has(start.index)) throw new Error(`vring ${start.index} started twice`);
+    this.#requireFds(start.kickFd, start.callFd, start.errFd);
+    this.calls.push(['startVring', start]);
+    const refusal = this.#refusal('startVring');
+    if (refusal === null) this.running.add(start.index);
+    return refusal;
+  }
+
+  async stopVring(index: number): Promise<number> {
+    if (!this.running.delete(index)) throw new Error(`vring ${index} stopped, it does not run`);
+    this.calls.push(['stopVring', index]);
+    return this.stoppedAt;
+  }
+
+  async setVringEnabled(index: number, enabled: boolean): Promise<void> {
+    if (!this.running.has(index)) throw new Error(`vring ${index} enabled, it does not run`);
+    this.calls.push(['setVringEnabled', index, enabled]);
+  }
+
+  async setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void> {
+    if (!this.running.has(index)) throw new Error(`vring ${index} changed, it does not run`);
+    this.#requireFds(fd);
+    this.calls.push(['setVringFd', index, which, fd]);
+  }
+
+  signal(fd: number): void {
+    this.#fds.requireOpen(fd);
+    this.calls.push(['signal', fd]);
+  }
+
+  async reset(): Promise<void> {
+    this.running.clear();
+    this.calls.push(['reset']);
+  }
+
+  /** The arguments of the calls of one kind. */
+  callsOf(name: string): unknown[][] {
+    return this.calls.filter(([called]) => called === name).map(([, ...args]) => args);
+  }
+
+  #requireFds(...fds: readonly number[]): void {
+    for (const fd of fds) if (fd >= 0) this.#fds.requireOpen(fd);
+  }
+
+  #refusal(kind: Refusable): string | null {
+    return this.refusals.get(kind) ?? null;
+  }
+}
+
+export interface SayOptions {
+  /** How many fds go with the message. */
+  readonly fds?: number;
+  readonly needReply?: boolean;
+}
+
+/** A session in that world, and how to talk to it. */
+export class RecordedSession {
+  readonly fds = new FdTable();
+  readonly disk = new RecordingDisk(this.fds);
+  readonly session: Session;
+  readonly replies: Reply[] = [];
+  readonly logLines: Array<{ level: string; text: string; error: string }> = [];
+  readonly #decoder = new MessageDecoder();
+
+  constructor() {
+    const port: SessionPort = {
+      disk: this.disk,
+      send: (bytes) => this.replies.push(decodeReply(bytes)),
+      closeFd: (fd) => this.fds.close(fd),
+      isEventfd: (fd) => !this.fds.notEventfds.has(fd),
+      log: (level, fields, text) =>
+        this.logLines.push({ level, text, error: String(fields['error'] ?? '') }),
+    };
+    this.session = new Session(port);
+  }
+
+  /** One message through the decoder and the session; the replies to it. */
+  async say(
+    request: HeaderText['request'],
+    payload?: Uint8Array,
+    { fds = 0, needReply = false }: SayOptions = {},
+  ): Promise<Reply[]> {
+    const before = this.replies.length;
+    const message = this.decode(encodeMessage({ request, needReply }, payload), this.fds.open(fds));
+    await this.session.handle(message);
+    return this.replies.slice(before);
+  }
+
+  decode(bytes: Uint8Array, fds: readonly number[]): Message {
+    const header = this.#decoder.wantedBytes;
+    let message = this.#decoder.push(bytes.subarray(0, header), fds);
+    if (message === null) message = this.#decoder.push(bytes.subarray(header), []);
+    if (message === null) throw new Error('the message is not whole');
+    return message;
+  }
+}
+
+function decodeReply(bytes: Uint8Array): Reply {
+  const view = new DataView(bytes.slice().buffer);
+  const size = view.getUint32(8, true);
+  if (bytes.length !== 12 + size) throw new Error(`${bytes.length} bytes, the header says ${size}`);
+  return {
+    request: view.getUint32(0, true),
+    flags: view.getUint32(4, true),
+    payload: new DataView(view.buffer, 12),
+  };
+}
