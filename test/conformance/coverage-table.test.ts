@@ -1,6 +1,6 @@
 /**
  * test/README.md says which test covers which clause, rule and bug class: every file it names exists
- * and every rule and bug class stands in the titles of those files, so that the table cannot promise
+ * and every rule and bug class stands in a title of one of its files, so that the table cannot promise
  * what was renamed or removed.
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -24,14 +24,14 @@ test('every file of the table exists', () => {
   expect(missing).toEqual([]);
 });
 
-test('every rule and bug class stands in a title of each file that the table names', () => {
+test('every rule and bug class stands in a title of a file that the table names', () => {
   const unproved = rows
     .filter(({ what }) => /^(rule|bug class) \d+$/.test(what))
-    .flatMap(({ what, files }) =>
-      files
-        .filter((file) => !new RegExp(`${what}\\b`).test(readFileSync(join(TESTS, file), 'utf8')))
-        .map((file) => `${file} does not name ${what}`),
-    );
+    .filter(({ what, files }) => {
+      const titles = files.map((file) => readFileSync(join(TESTS, file), 'utf8')).join('\n');
+      return !new RegExp(`${what}\\b`).test(titles);
+    })
+    .map(({ what }) => `no file of the table names ${what}`);
   expect(unproved).toEqual([]);
 });
 
