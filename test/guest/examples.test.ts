@@ -2,11 +2,11 @@
  * The example scripts, as a user runs them: each succeeds, says so, and leaves no file and no process
  * behind, also when it is interrupted. And they keep the form that README promises.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { BoundedProcess, waitFor } from '../support/bounded-process.ts';
+import { BoundedProcess, mustRun, waitFor } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../qemu-examples');
@@ -69,10 +69,10 @@ describe.skipIf(!opened.ok)('the examples run', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  function start(name: string, ...args: string[]): BoundedProcess {
+  function start(name: string, args: string[] = [], stdin = '/dev/null'): BoundedProcess {
     example = new BoundedProcess([
-      ...['env', `TMPDIR=${folder}`, 'bash', join(EXAMPLES, name)],
-      ...args,
+      ...['env', `TMPDIR=${folder}`, 'bash', '-c', `exec bash "$0" "$@" <>${stdin}`],
+      ...[join(EXAMPLES, name), ...args],
     ]);
     return example;
   }
@@ -122,15 +122,20 @@ describe.skipIf(!opened.ok)('the examples run', () => {
 
   test('shell.sh gives a shell on the image that it was given', async () => {
     const image = join(folder, 'mine.img');
-    const typed = 'sleep 9; echo "size $(($(cat /sys/block/vda/size) / 2048))"; exit\n';
-    example = new BoundedProcess([
-      ...['env', `TMPDIR=${folder}`, 'bash', '-c'],
-      // The keys reach the guest when its shell is there; until then the serial port holds them back.
-      `(sleep 1; printf '%s' '${typed}') | bash ${join(EXAMPLES, interactive)} ${image} --serial=MINE`,
-    ]);
-    const { status, stdout, stderr } = await example.within(RUN_TIMEOUT_MS);
+    const keys = join(folder, 'keys');
+    await mustRun(['mkfifo', keys], 5000);
+    const shell = start(interactive, [image, '--serial=MINE'], keys);
+    await waitFor(
+      () => `prompt; ${shell.output}`,
+      RUN_TIMEOUT_MS,
+      () => shell.output.includes('/ # ') || undefined,
+    );
+    writeFileSync(keys, 'echo "size $(($(cat /sys/block/vda/size) / 2048))"; exit\n');
+    const { status, stdout, stderr } = await shell.within(RUN_TIMEOUT_MS);
     expect(status, `${stdout}${stderr}`).toBe(0);
     expect(stdout).toContain('/dev/vda  1024 MiB');
+    expect(stdout.replaceAll('\r', '')).toContain('\nsize 1024\n');
+    rmSync(keys);
     rmSync(image);
     await expectNothingLeft();
   });
