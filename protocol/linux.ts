@@ -157,3 +157,61 @@ export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 /** sockaddr_un.sun_path, the terminating NUL included. */
 export const UNIX_PATH_MAX = 108;
+
+/** Packed on x86-64. */
+export const epollEvent = struct(
+  'epoll_event',
+  'linux/eventpoll.h',
+  12,
+  {
+    events: ['u32', 'EPOLL*'],
+    data: ['u64', 'given back with the event'],
+  },
+  { packed: true },
+);
+export const EPOLLIN = 1;
+export const EPOLLET = 0x80000000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+
+/** One operation of Linux AIO. */
+export const iocb = struct('iocb', 'linux/aio_abi.h', 64, {
+  aio_data: ['u64', 'given back in the io_event'],
+  aio_key: ['u32', 'for the kernel'],
+  aio_rw_flags: ['u32', 'RWF_*'],
+  aio_lio_opcode: ['u16', 'IOCB_CMD_*'],
+  aio_reqprio: ['u16', 'priority'],
+  aio_fildes: ['u32', 'file descriptor'],
+  aio_buf: ['u64', 'buffer or iovec array'],
+  aio_nbytes: ['u64', 'bytes, or iovecs'],
+  aio_offset: ['u64', 'offset into the file'],
+  aio_reserved2: ['u64', 'reserved'],
+  aio_flags: ['u32', 'IOCB_FLAG_*'],
+  aio_resfd: ['u32', 'eventfd to signal'],
+});
+
+export const ioEvent = struct('io_event', 'linux/aio_abi.h', 32, {
+  data: ['u64', 'aio_data of the iocb'],
+  obj: ['u64', 'the iocb'],
+  res: ['u64', 'result, or -errno'],
+  res2: ['u64', 'second result'],
+});
+
+/** What io_setup maps at the context's address; the io_events follow. */
+export const aioRing = struct('aio_ring', 'fs/aio.c', 32, {
+  id: ['u32', 'for the kernel'],
+  nr: ['u32', 'number of io_events'],
+  head: ['u32', 'where user space reads'],
+  tail: ['u32', 'where the kernel writes'],
+  magic: ['u32', 'AIO_RING_MAGIC'],
+  compat_features: ['u32', ''],
+  incompat_features: ['u32', '0, or the layout is another'],
+  header_length: ['u32', 'bytes before the io_events'],
+});
+export const AIO_RING_MAGIC = 0xa10a10a1;
+export const IOCB_CMD_PREAD = 0;
+export const IOCB_CMD_PWRITE = 1;
+export const IOCB_CMD_FDSYNC = 3;
+export const IOCB_CMD_PREADV = 7;
+export const IOCB_CMD_PWRITEV = 8;
+export const IOCB_FLAG_RESFD = 1;

@@ -20,6 +20,7 @@ import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { LoopWorker } from './loop-worker.ts';
 import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
 import { PollWindow } from './poll-window.ts';
+import { UringReactor } from './uring-reactor.ts';
 import { WorkerVrings } from './worker-vrings.ts';
 
 /** Requests of all vrings in a turn fit; more in flight than CQEs only costs the kernel a list. */
@@ -118,12 +119,11 @@ function serve(birth: WorkerBirth): void {
   const answer = (id: number, value: WorkerAnswer) => post({ kind: 'answer', id, answer: value });
 
   const worker: LoopWorker = new LoopWorker({
-    queue,
+    reactor: new UringReactor(queue, nap.address),
     device,
     backing: state.backing,
     window: new PollWindow(birth.pollUs),
     wakeFd: birth.wakeFd,
-    napAddress: nap.address,
     port: {
       onControl() {
         drainEventfd(birth.wakeFd);
