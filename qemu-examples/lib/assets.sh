@@ -27,11 +27,15 @@ if [[ ! -d $ready ]]; then
   [[ $part == base ]] || base=$(flock -u 9 && "$lib/assets.sh" base)
   flock -w 600 9
   say_step "Building the guest's $part files (once; kept in $cache)" >&2
+  # Nobody else builds while the lock is held: what is there was left by a build that was killed.
+  rm -rf "$cache"/.build-*
   # Built aside and renamed when complete, so that an interrupted build leaves nothing half done.
   build=$(mktemp -d "$cache/.build-XXXXXX")
   trap 'rm -rf "$build"' EXIT
   mkdir "$build/out"
   "build_$part" "$build" "$build/out" "${base:-}"
   mv -T "$build/out" "$ready"
+  find "$cache" -maxdepth 1 -name "$part-*" -mtime +14 -exec rm -rf {} +
 fi
+touch "$ready"
 echo "$ready"

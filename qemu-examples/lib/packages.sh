@@ -26,11 +26,11 @@ packages_install() {
   done
   ((${#missing[@]})) || return 0
   command -v apt-get >/dev/null || stop "missing: ${missing[*]} (Debian package names); install them"
+  as_root true || stop "run this as root first: apt-get install --no-install-recommends ${missing[*]}"
   say_step "Installing ${missing[*]}" >&2
   local log
   log=$(mktemp)
   local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends)
-  as_root true || stop "run this as root first: apt-get install --no-install-recommends ${missing[*]}"
   if ! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
     packages_refresh
     if ! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
