@@ -2,9 +2,11 @@
  * What the steps of a vring's loop commands share: the worker's state, the command slots, and how a
  * command ends, fails or is tried again. The stages say what a command in flight waits for.
  */
+import { EIO } from '../../protocol/linux.ts';
+import { OP_WRITE } from '../blk/blk-request.ts';
 import { statusOfResult } from '../blk/blk-status.ts';
 import type { LoopCommands } from './loop-commands.ts';
-import type { LoopState } from './loop-state.ts';
+import { type LoopState, SHARED_FLUSH_ERRNO } from './loop-state.ts';
 
 export const STAGE_TRANSFER = 1;
 export const STAGE_BOUNCE = 2;
@@ -49,8 +51,25 @@ export class CommandContext {
   /** Ends a command with the status for -errno. */
   fail(slot: number, result: number): void {
     const { commands, state } = this;
+    // A durable write syncs: what it was told of lost pages, no later flush will hear.
+    if (result === -EIO && state.writeThrough && commands.op[slot] === OP_WRITE)
+      this.losePages(EIO);
     state.events.onIoError(commands.op[slot]!, -result, commands.offsetBytes[slot]!);
     this.finish(slot, statusOfResult(result), 1);
+  }
+
+  /**
+   * Whether the page cache has lost something: a sync failed, and since then it calls the lost pages
+   * clean, so that a later success would be a lie. Direct I/O keeps no pages to lose.
+   */
+  get pagesAreLost(): boolean {
+    const { direct, shared } = this.state;
+    return !direct && Atomics.load(shared, SHARED_FLUSH_ERRNO) !== 0;
+  }
+
+  losePages(errno: number): void {
+    const { direct, shared } = this.state;
+    if (!direct) Atomics.compareExchange(shared, SHARED_FLUSH_ERRNO, 0, errno);
   }
 
   /** Whether an operation may be repeated; when not, the command has failed with `result`. */

@@ -17,7 +17,7 @@ import {
   STAGE_TRANSFER,
 } from './command-context.ts';
 import type { LoopCommands } from './loop-commands.ts';
-import { type LoopState, SHARED_FLUSH_ERRNO } from './loop-state.ts';
+import type { LoopState } from './loop-state.ts';
 import { RangeSteps } from './range-steps.ts';
 import { TransferSteps } from './transfer-steps.ts';
 
@@ -72,17 +72,10 @@ export class CommandSteps {
     else this.#ranges.submitZeroes(slot);
   }
 
-  /**
-   * After a failed fdatasync the page cache calls lost pages clean, so a later success would be a lie:
-   * every later flush fails too. Direct I/O keeps no pages to lose.
-   */
+  /** After a failed data sync every later flush fails, too. */
   #startFlush(slot: number): void {
-    const { shared, direct } = this.#context.state;
-    if (!direct && Atomics.load(shared, SHARED_FLUSH_ERRNO) !== 0) {
-      this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
-    } else {
-      this.#submitFlush(slot);
-    }
+    if (this.#context.pagesAreLost) this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
+    else this.#submitFlush(slot);
   }
 
   #submitFlush(slot: number): void {
@@ -92,13 +85,17 @@ export class CommandSteps {
     state.backing.submit(IO_FDATASYNC, tagBase + slot, 0, 0, 0, 0);
   }
 
-  /** Any failure counts, -EINTR too: what was not synced cannot be told from what was. */
+  /**
+   * Any failure counts, -EINTR too: what was not synced cannot be told from what was. The kernel reports
+   * lost pages to one sync of several under way: a success beside a failure is none.
+   */
   #onFlush(slot: number, result: number): void {
-    const { commands, state } = this.#context;
+    const context = this.#context;
     if (result < 0) {
-      if (!state.direct) Atomics.compareExchange(state.shared, SHARED_FLUSH_ERRNO, 0, -result);
-      state.events.onIoError(commands.op[slot]!, -result, 0);
+      context.losePages(-result);
+      context.state.events.onIoError(context.commands.op[slot]!, -result, 0);
     }
-    this.#context.finish(slot, result < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK, 1);
+    const failed = result < 0 || context.pagesAreLost;
+    context.finish(slot, failed ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK, 1);
   }
 }

@@ -1,0 +1,210 @@
+/**
+ * The whole loop device in one thread and without a system call: mock drivers on rings in plain buffers,
+ * loop queues, a memory backing file. A test offers requests, turns the device, and looks at the rings,
+ * the bytes and what is durable.
+ */
+import type { RequestLimits } from '../../src/blk/blk-request.ts';
+import { BounceBuffers } from '../../src/loop/bounce-buffers.ts';
+import { COUNTERS_PER_VRING, counterNames } from '../../src/loop/counters.ts';
+import { LoopCommands } from '../../src/loop/loop-commands.ts';
+import { LoopDevice } from '../../src/loop/loop-device.ts';
+import { LoopQueue } from '../../src/loop/loop-queue.ts';
+import { type LoopState, SHARED_WORDS, ZERO_BYTES } from '../../src/loop/loop-state.ts';
+import { activateSplit } from '../../src/virtqueue/vring-config.ts';
+import { HostSpace } from './host-space.ts';
+import { MemoryBackingFile, type MemoryBackingOptions } from './memory-backing-file.ts';
+import { MockDriver } from './mock-driver.ts';
+import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-driver-blk.ts';
+import { type GuestRam, plainRam } from './mock-driver-memory.ts';
+import { ringPlace } from './mock-driver-ring.ts';
+
+export const RIG_DISK_BYTES = 1024 * 1024;
+const RINGS_AT = 0x10_0000;
+const RING_STRIDE = 0x1_0000;
+export const RIG_DATA_AT = 0x1000_0000;
+const DATA_BYTES = 8 * 1024 * 1024;
+const SERIAL = 'rig-serial';
+/** Turns after which a rig that is still busy is stuck. */
+const TURNS_MAX = 100_000;
+
+export interface LoopRigOptions extends Partial<MemoryBackingOptions> {
+  readonly queueCount?: number;
+  readonly ringSize?: number;
+  readonly direct?: boolean;
+  readonly writeThrough?: boolean;
+  readonly fileOffsetBytes?: number;
+  readonly limits?: Partial<RequestLimits>;
+  readonly eventIdx?: boolean;
+  /** Shared with another rig: two workers of one disk. */
+  readonly shared?: Int32Array;
+}
+
+/** A request under way or answered. */
+export interface RigRequest {
+  readonly queue: number;
+  readonly head: number;
+  readonly placed: PlacedRequest;
+  /** Used elements that named it, their lengths. */
+  readonly answers: number[];
+}
+
+export class LoopRig {
+  readonly ram: GuestRam;
+  readonly space = new HostSpace();
+  readonly backing: MemoryBackingFile;
+  readonly state: LoopState;
+  readonly device: LoopDevice;
+  readonly drivers: readonly MockDriver[];
+  readonly counters: Float64Array;
+  readonly calls: number[] = [];
+  readonly violations: Array<{ vring: number; violation: number }> = [];
+  readonly ioErrors: Array<{ op: number; errno: number; offsetBytes: number }> = [];
+  readonly #inFlight: Array<Map<number, RigRequest>>;
+  #nextPlace = RIG_DATA_AT;
+
+  constructor(options: LoopRigOptions = {}) {
+    const { queueCount = 1, ringSize = 16, direct = false, writeThrough = false } = options;
+    const { sizeBytes = RIG_DISK_BYTES, memoryAlignBytes, offsetAlignBytes } = options;
+    const align = direct ? 512 : 1;
+    this.ram = plainRam([RINGS_AT, RING_STRIDE * queueCount], [RIG_DATA_AT, DATA_BYTES]);
+    for (const { hostAddress, bytes } of this.ram.regions) {
+      this.space.map(hostAddress, bytes as Uint8Array<ArrayBuffer>);
+    }
+    const alignment = {
+      memoryAlignBytes: memoryAlignBytes ?? align,
+      offsetAlignBytes: offsetAlignBytes ?? align,
+    };
+    this.backing = new MemoryBackingFile(this.space, { ...options, ...alignment, sizeBytes });
+    const serial = this.space.allocate(20);
+    new Uint8Array(serial.buffer).set(new TextEncoder().encode(SERIAL));
+    this.state = {
+      backing: this.backing,
+      hostMemory: this.space,
+      bounce: new BounceBuffers(this.space),
+      events: {
+        call: (fd) => this.calls.push(fd),
+        onViolation: (vring, violation) => this.violations.push({ vring, violation }),
+        onIoError: (op, errno, offsetBytes) => this.ioErrors.push({ op, errno, offsetBytes }),
+      },
+      shared: options.shared ?? new Int32Array(SHARED_WORDS),
+      zeroAddress: this.space.allocate(ZERO_BYTES).address,
+      serialAddress: serial.address,
+      fileOffsetBytes: options.fileOffsetBytes ?? 0,
+      direct,
+      ...alignment,
+      writeThrough,
+      limits: {
+        capacitySectors: RIG_DISK_BYTES / 512,
+        blockSizeBytes: 512,
+        readOnly: false,
+        discard: true,
+        writeZeroes: true,
+        ...options.limits,
+      },
+    };
+    this.device = new LoopDevice(queueCount);
+    this.counters = new Float64Array(COUNTERS_PER_VRING * queueCount);
+    this.#inFlight = Array.from({ length: queueCount }, () => new Map<number, RigRequest>());
+    const { eventIdx = false } = options;
+    this.drivers = Array.from({ length: queueCount }, (_, index) =>
+      this.#attach(index, ringSize, eventIdx),
+    );
+  }
+
+  #attach(index: number, size: number, eventIdx: boolean): MockDriver {
+    const place = ringPlace(RINGS_AT + index * RING_STRIDE, size);
+    const driver = new MockDriver(this.ram, { size, place, eventIdx });
+    const memory = this.ram.deviceMemory();
+    const geometry = { size, addresses: driver.userPlace };
+    const vring = activateSplit(memory, geometry, { eventIdx, indirect: true, base: 0 });
+    if (typeof vring === 'string') throw new Error(vring);
+    const first = index * COUNTERS_PER_VRING;
+    this.device.attach(
+      new LoopQueue(this.state, {
+        index,
+        vring,
+        memory,
+        commands: new LoopCommands(size, this.space),
+        counters: this.counters.subarray(first, first + COUNTERS_PER_VRING),
+        enabled: true,
+        callFd: index,
+        resume: (tag) => this.device.resumeBounce(tag),
+      }),
+    );
+    return driver;
+  }
+
+  /** Guest memory for a request: fresh, aligned to a page and then shifted by `skewBytes`. */
+  #placeFor(text: BlkRequestText, skewBytes: number): number {
+    const bytes = 4096 + (text.dataOut?.length ?? 0) + (text.dataInBytes ?? 0);
+    const pieces = 2 + (text.readableCuts?.length ?? 0) + (text.writableCuts?.length ?? 0);
+    const needed = Math.ceil((bytes + pieces * (text.gapBytes ?? 0)) / 4096) * 4096 + 4096;
+    if (this.#nextPlace + needed > RIG_DATA_AT + DATA_BYTES) this.#nextPlace = RIG_DATA_AT;
+    const place = this.#nextPlace;
+    this.#nextPlace += needed;
+    return place + skewBytes;
+  }
+
+  /** Offers a request, visible at once. */
+  offer(text: BlkRequestText, { queue = 0, skewBytes = 0 } = {}): RigRequest {
+    const placed = placeRequest(this.ram, this.#placeFor(text, skewBytes), text);
+    const driver = this.drivers[queue]!;
+    const head = driver.addChain(placed.buffers);
+    driver.publish();
+    const request: RigRequest = { queue, head, placed, answers: [] };
+    this.#inFlight[queue]!.set(head, request);
+    return request;
+  }
+
+  /** Takes requests and makes answers visible, without completing any operation. */
+  serve(): void {
+    while (this.device.serve()) this.device.publish();
+    this.device.publish();
+    this.#collect();
+  }
+
+  /** One turn of a worker: serve, complete up to `limit` operations, publish. */
+  turn(limit = 1): number {
+    this.serve();
+    const done = this.backing.reap(this.device, limit);
+    this.device.publish();
+    this.#collect();
+    return done;
+  }
+
+  /** Turns until nothing moves any more. */
+  settle(): void {
+    for (let turns = 0; this.turn() > 0; turns++) {
+      if (turns === TURNS_MAX) throw new Error(`still busy after ${TURNS_MAX} turns`);
+    }
+  }
+
+  /** A request from offer to answer; its status. */
+  run(text: BlkRequestText, options?: { queue?: number; skewBytes?: number }): number {
+    const request = this.offer(text, options);
+    this.settle();
+    if (request.answers.length !== 1) throw new Error(`${request.answers.length} answers`);
+    return request.placed.status;
+  }
+
+  counter(name: string): number {
+    const index = counterNames.values[name];
+    if (index === undefined) throw new Error(`no counter ${name}`);
+    let sum = 0;
+    for (let at = index; at < this.counters.length; at += COUNTERS_PER_VRING) {
+      sum += this.counters[at]!;
+    }
+    return sum;
+  }
+
+  #collect(): void {
+    this.drivers.forEach((driver, queue) => {
+      for (const { head, lengthBytes } of driver.collect()) {
+        const request = this.#inFlight[queue]!.get(head);
+        if (request === undefined) throw new Error(`queue ${queue}: head ${head} was not offered`);
+        this.#inFlight[queue]!.delete(head);
+        request.answers.push(lengthBytes);
+      }
+    });
+  }
+}
