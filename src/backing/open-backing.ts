@@ -23,6 +23,8 @@ export interface OpenBacking {
   readonly directReason: string;
   readonly memoryAlignBytes: number;
   readonly offsetAlignBytes: number;
+  /** The file is in memory (tmpfs). */
+  readonly inMemory: boolean;
   /** The host's block: what the guest is told as its physical block and discard granularity. */
   readonly hostBlockBytes: number;
 }
@@ -138,6 +140,7 @@ export function openBacking(options: BackingOptions): OpenBacking {
       directReason: decision.reason,
       memoryAlignBytes: decision.memoryAlignBytes,
       offsetAlignBytes: decision.offsetAlignBytes,
+      inMemory,
       hostBlockBytes: hostBlock(facts, blockSizeBytes),
     };
   } catch (error) {

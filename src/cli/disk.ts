@@ -5,15 +5,19 @@ import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
-import { type OpenBacking, openBacking } from '../backing/open-backing.ts';
+import { chooseEngine, type EngineChoice } from '../backing/choose-engine.ts';
+import { BackingError, type OpenBacking, openBacking } from '../backing/open-backing.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
+import { probeRing } from '../sys/io-uring.ts';
+import { errnoName } from '../sys/libc.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents } from '../worker/loop-workers.ts';
 import type { ServeOptions } from './options.ts';
 
 export interface OpenDisk {
   readonly backing: OpenBacking;
+  readonly choice: EngineChoice;
   readonly shape: DiskShape;
   readonly disk: LoopDisk;
   readonly workers: LoopWorkers;
@@ -25,10 +29,33 @@ function defaultSerial(path: string): string {
   return `vloop-${hash.slice(0, 12)}`;
 }
 
+/** Why io_uring cannot be used here, in words, or null. */
+function uringRefusal(): string | null {
+  const errno = probeRing();
+  if (errno >= 0) return null;
+  const name = errnoName(errno);
+  return name === 'EPERM' || name === 'ENOSYS' || name === 'EACCES'
+    ? `io_uring is forbidden here (${name}: seccomp, as container runtimes do, or kernel.io_uring_disabled)`
+    : `io_uring cannot be set up (${name})`;
+}
+
+function engineFor(options: ServeOptions, backing: OpenBacking): EngineChoice {
+  const choice = chooseEngine({
+    requested: options.aio,
+    requestedPath: options.ioPath,
+    uringRefusal: uringRefusal(),
+    direct: backing.direct,
+    inMemory: backing.inMemory,
+  });
+  if (typeof choice === 'string') throw new BackingError('EINVAL', choice);
+  return choice;
+}
+
 /** Throws BackingError or the worker's own reason; nothing is left open then but by the process. */
 export async function openDisk(options: ServeOptions, events: WorkerEvents): Promise<OpenDisk> {
   const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
   const backing = openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
+  const choice = engineFor(options, backing);
   const sizeBytes = diskSizeBytes({
     fileSizeBytes: backing.fileSizeBytes,
     offsetBytes: 0,
@@ -49,7 +76,14 @@ export async function openDisk(options: ServeOptions, events: WorkerEvents): Pro
     {
       queueCount,
       memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
-      backing,
+      backing: {
+        fd: backing.fd,
+        engine: choice.engine,
+        path: choice.path,
+        direct: backing.direct,
+        memoryAlignBytes: backing.memoryAlignBytes,
+        offsetAlignBytes: backing.offsetAlignBytes,
+      },
       limits: {
         capacitySectors: shape.capacitySectors,
         blockSizeBytes,
@@ -62,5 +96,5 @@ export async function openDisk(options: ServeOptions, events: WorkerEvents): Pro
     },
     events,
   );
-  return { backing, shape, disk: new LoopDisk(shape, workers), workers };
+  return { backing, choice, shape, disk: new LoopDisk(shape, workers), workers };
 }

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import type { Engine } from '../backing/choose-engine.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
 
@@ -25,6 +26,18 @@ export const optionTable = {
   'print-capabilities': {
     value: null,
     meaning: 'print what this back-end can do as JSON, and exit',
+  },
+  aio: {
+    value: 'auto|io_uring|native|threads',
+    meaning:
+      'engine; auto takes io_uring, and where it is forbidden Linux AIO for direct I/O, else threads',
+    default: 'auto',
+  },
+  'io-path': {
+    value: 'auto|engine|calls',
+    meaning:
+      'auto: plain calls for files in memory and for quick writes into the page cache, the engine for the rest',
+    default: 'auto',
   },
   'direct-io': {
     value: 'on|off|auto',
@@ -74,6 +87,8 @@ export interface ServeOptions {
   readonly blkFile: string;
   readonly readOnly: boolean;
   readonly directIo: 'on' | 'off' | 'auto';
+  readonly aio: 'auto' | Engine;
+  readonly ioPath: 'auto' | 'engine' | 'calls';
   readonly serial: string | null;
   readonly blockSizeBytes: number;
   readonly queueCount: number;
@@ -155,6 +170,8 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     blkFile,
     readOnly: values['read-only'] === true,
     directIo: oneOf(values, 'direct-io', ['on', 'off', 'auto'] as const),
+    aio: oneOf(values, 'aio', ['auto', 'io_uring', 'native', 'threads']),
+    ioPath: oneOf(values, 'io-path', ['auto', 'engine', 'calls']),
     serial: serial(values),
     blockSizeBytes: Number(oneOf(values, 'block-size', BLOCK_SIZES.map(String))),
     queueCount,

@@ -39,12 +39,13 @@ function workerEvents(log: Log, onDeath: (reason: string) => void): WorkerEvents
   };
 }
 
-function describe({ backing, shape }: OpenDisk, socketPath: string): string {
+function describe({ backing, choice, shape }: OpenDisk, socketPath: string): string {
   const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
   const mode = `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
   return [
     `disk    ${backing.path} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
     `mode    ${mode}`,
+    `engine  ${choice.engine}: ${choice.engineReason}`,
     `serial  ${shape.serial}`,
     `socket  ${socketPath}`,
     '',
@@ -63,7 +64,7 @@ function describe({ backing, shape }: OpenDisk, socketPath: string): string {
 const DRAIN_LIMIT_MS = 900;
 
 /** What the log says once, when the disk can be used. */
-function servingFields({ backing, shape, workers }: OpenDisk, socket: string) {
+function servingFields({ backing, choice, shape, workers }: OpenDisk, socket: string) {
   return {
     file: backing.path,
     sizeBytes: shape.capacitySectors * SECTOR_SIZE,
@@ -74,7 +75,10 @@ function servingFields({ backing, shape, workers }: OpenDisk, socket: string) {
     serial: shape.serial,
     queues: shape.queueCount,
     workers: workers.count,
-    engine: 'io_uring',
+    engine: choice.engine,
+    engineReason: choice.engineReason,
+    ioPath: choice.path,
+    ioPathReason: choice.pathReason,
     socket,
   };
 }

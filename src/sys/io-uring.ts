@@ -133,6 +133,15 @@ export function createRing(sqEntries: number, cqEntries: number): UringMapping |
   return -EINVAL;
 }
 
+/** Whether this process may use io_uring: 0, or -errno as createRing answers it. */
+export function probeRing(): number {
+  const mapping = createRing(2, 4);
+  if (typeof mapping === 'number') return mapping;
+  mapping.unmap();
+  closeSync(mapping.fd);
+  return 0;
+}
+
 /** io_uring_enter(2): how many SQEs were taken, or -errno. `ring` is an fd or a registered index. */
 export function enterRing(
   ring: number,

@@ -3,31 +3,22 @@
  * carries out what the main thread asks. Nothing here is per request but the event callbacks.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
-import { UringFile } from '../backing/uring-file.ts';
+import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
 import type { HostMemory } from '../loop/host-memory.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, ZERO_BYTES } from '../loop/loop-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
-import { createRing, enterRing, registerFiles, registerRingFd } from '../sys/io-uring.ts';
-import { errnoName, FixedBytes } from '../sys/libc.ts';
+import { errnoName } from '../sys/libc.ts';
 import { copyMemory, mapAnonymous, unmap, viewMemory, zeroMemory } from '../sys/mmap.ts';
-import { UringQueue } from '../uring/uring-queue.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { LoopWorker } from './loop-worker.ts';
 import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
 import { PollWindow } from './poll-window.ts';
-import { UringReactor } from './uring-reactor.ts';
+import { openEngine } from './worker-engine.ts';
 import { WorkerVrings } from './worker-vrings.ts';
-
-/** Requests of all vrings in a turn fit; more in flight than CQEs only costs the kernel a list. */
-const SQ_ENTRIES = 512;
-const CQ_ENTRIES = 4096;
-/** How long a worker sleeps between looks at a ring whose driver does not kick. */
-const POLLED_RING_NAP_NS = 50_000;
 
 const OP_NAMES = ['none', 'read', 'write', 'flush', 'discard', 'write-zeroes', 'get-id'];
 
@@ -61,14 +52,14 @@ function onceEach(report: (operation: string, errno: number, offsetBytes: number
 
 function loopState(
   birth: WorkerBirth,
-  queue: UringQueue,
+  backing: BackingPort,
   onViolation: (vring: number) => void,
 ): LoopState {
   const serial = hostMemory.allocate(VIRTIO_BLK_ID_BYTES);
   const serialBytes = Buffer.from(birth.serial, 'latin1').subarray(0, VIRTIO_BLK_ID_BYTES);
   new Uint8Array(serial.buffer).set(serialBytes);
   return {
-    backing: new UringFile(queue, 0),
+    backing,
     hostMemory,
     bounce: new BounceBuffers(hostMemory),
     events: {
@@ -93,35 +84,18 @@ function loopState(
   };
 }
 
-function openRing(birth: WorkerBirth): UringQueue {
-  const mapping = createRing(SQ_ENTRIES, CQ_ENTRIES);
-  if (typeof mapping === 'number') {
-    throw new Error(`io_uring is not available: ${errnoName(mapping)} from io_uring_setup`);
-  }
-  const registered = registerFiles(mapping.fd, [birth.backing.fd]);
-  if (registered < 0) throw new Error(`cannot register the file: ${errnoName(registered)}`);
-  // A registered ring fd saves the kernel a look-up each turn; kernels before 5.18 have none.
-  const index = registerRingFd(mapping.fd);
-  const ring = index < 0 ? mapping.fd : index;
-  const always = index < 0 ? 0 : IORING_ENTER_REGISTERED_RING;
-  return new UringQueue(mapping, (toSubmit, minComplete, flags) =>
-    enterRing(ring, toSubmit, minComplete, flags | always),
-  );
-}
-
 function serve(birth: WorkerBirth): void {
-  const queue = openRing(birth);
-  const state = loopState(birth, queue, (vring) => vrings.signalError(vring));
+  const now = () => performance.now() * 1000;
+  const { reactor, backing } = openEngine(birth, now);
+  const state = loopState(birth, backing, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount);
-  const nap = new FixedBytes(16);
-  nap.view.setBigInt64(8, BigInt(POLLED_RING_NAP_NS), true);
   const memory = new GuestMemory(birth.memorySlotCount, viewMemory);
   const answer = (id: number, value: WorkerAnswer) => post({ kind: 'answer', id, answer: value });
 
   const worker: LoopWorker = new LoopWorker({
-    reactor: new UringReactor(queue, nap.address),
+    reactor,
     device,
-    backing: state.backing,
+    backing,
     window: new PollWindow(birth.pollUs),
     wakeFd: birth.wakeFd,
     port: {
@@ -137,7 +111,7 @@ function serve(birth: WorkerBirth): void {
       },
       onTurn: () => vrings.carryOutDrained(),
       onKick: (vring) => vrings.countKick(vring),
-      now: () => performance.now() * 1000,
+      now,
     },
   });
   const vrings = new WorkerVrings({

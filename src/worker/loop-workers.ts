@@ -4,6 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
 import { COUNTERS_PER_VRING } from '../loop/counters.ts';
 import { SHARED_WORDS } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
@@ -29,11 +30,21 @@ export class WorkerError extends Error {
   readonly code = 'VLOOP_WORKER';
 }
 
-export type WorkerSettings = Omit<WorkerBirth, 'workerIndex' | 'wakeFd' | 'shared' | 'counters'>;
+export type WorkerSettings = Omit<
+  WorkerBirth,
+  'workerIndex' | 'wakeFd' | 'shared' | 'counters' | 'backing'
+> & { readonly backing: Omit<WorkerBirth['backing'], 'resultFd' | 'board'> };
+
+/** I/O threads for each loop worker, with the engine that needs them: as many blocking calls at once. */
+const IO_THREADS = 4;
+
+type SharedSettings = WorkerSettings & Pick<WorkerBirth, 'workerIndex' | 'shared' | 'counters'>;
 
 interface RunningWorker {
   readonly thread: Worker;
+  readonly ioThreads: readonly Worker[];
   readonly wakeFd: number;
+  readonly resultFd: number;
   readonly asked: Map<number, (answer: WorkerAnswer) => void>;
 }
 
@@ -97,21 +108,35 @@ export class LoopWorkers {
     );
     await this.askAll({ kind: 'exit' });
     await Promise.all(gone);
-    for (const { wakeFd } of this.#workers.splice(0)) closeSync(wakeFd);
+    for (const { ioThreads, wakeFd, resultFd } of this.#workers.splice(0)) {
+      await Promise.all(ioThreads.map((ioThread) => ioThread.terminate()));
+      closeSync(wakeFd);
+      if (resultFd >= 0) closeSync(resultFd);
+    }
   }
 
   #wakeAll(): void {
     for (const { wakeFd } of this.#workers) signalEventfd(wakeFd);
   }
 
-  #spawn(settings: Omit<WorkerBirth, 'wakeFd'>): Promise<void> {
-    const wakeFd = createEventfd();
-    if (wakeFd < 0) throw new Error(`eventfd: ${errnoName(wakeFd)}`);
-    const birth: WorkerBirth = { ...settings, wakeFd };
-    // The same suffix as this module: .ts in a clone, .js in the published package.
-    const suffix = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-    const thread = new Worker(new URL(`./entry${suffix}`, import.meta.url), { workerData: birth });
-    const worker: RunningWorker = { thread, wakeFd, asked: new Map() };
+  #spawn(settings: SharedSettings): Promise<void> {
+    const { engine, fd } = settings.backing;
+    const wakeFd = newEventfd();
+    const resultFd = engine === 'io_uring' ? -1 : newEventfd();
+    const board = engine === 'threads' ? new SharedArrayBuffer(JOB_BOARD_BYTES) : null;
+    const birth: WorkerBirth = {
+      ...settings,
+      wakeFd,
+      backing: { ...settings.backing, resultFd, board },
+    };
+    const thread = startThread('./entry', birth);
+    const ioThreads = Array.from({ length: board === null ? 0 : IO_THREADS }, () =>
+      startThread('../backing/io-thread', { fd, board, resultFd }),
+    );
+    for (const ioThread of ioThreads) {
+      ioThread.on('error', (error) => this.#died(`an I/O thread: ${error.message}`));
+    }
+    const worker: RunningWorker = { thread, ioThreads, wakeFd, resultFd, asked: new Map() };
     this.#workers.push(worker);
     return new Promise((resolve, reject) => {
       thread.on('message', (message: WorkerMessage) => {
@@ -146,4 +171,16 @@ export class LoopWorkers {
       this.#events.onIoError(message.operation, message.errno, message.offsetBytes);
     }
   }
+}
+
+function newEventfd(): number {
+  const fd = createEventfd();
+  if (fd < 0) throw new WorkerError(`cannot create an eventfd: ${errnoName(fd)}`);
+  return fd;
+}
+
+/** Starts a thread from a module of this package: .ts in a clone, .js where it is built. */
+function startThread(module: string, workerData: unknown): Worker {
+  const suffix = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+  return new Worker(new URL(`${module}${suffix}`, import.meta.url), { workerData });
 }

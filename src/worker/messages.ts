@@ -2,6 +2,7 @@
  * What main thread and loop workers say to each other. Every request is answered exactly once, in the
  * worker's own time (a stop is answered when the last request in flight has completed).
  */
+import type { Engine, IoPath } from '../backing/choose-engine.ts';
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
 import type { VringAddresses } from '../virtqueue/vring-config.ts';
@@ -14,6 +15,12 @@ export interface WorkerBirth {
   readonly memorySlotCount: number;
   readonly backing: {
     readonly fd: number;
+    readonly engine: Engine;
+    readonly path: IoPath;
+    /** Signalled when there are results, for engines that deliver them themselves; else -1. */
+    readonly resultFd: number;
+    /** The job board of the I/O threads; null for other engines. */
+    readonly board: SharedArrayBuffer | null;
     readonly direct: boolean;
     readonly memoryAlignBytes: number;
     readonly offsetAlignBytes: number;

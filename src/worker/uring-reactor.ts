@@ -34,15 +34,15 @@ interface Watch {
 
 export class UringReactor implements Reactor, CompletionHandler {
   readonly #queue: UringQueue;
-  /** Address of a __kernel_timespec with the length of a nap. */
-  readonly #napAddress: number;
+  /** A __kernel_timespec with the length of a nap; held so that it stays where it is. */
+  readonly #nap: { readonly address: number };
   readonly #watches = new Map<number, Watch>();
   #generation = 0;
   #sink: ReactorSink | null = null;
 
-  constructor(queue: UringQueue, napAddress: number) {
+  constructor(queue: UringQueue, nap: { readonly address: number }) {
     this.#queue = queue;
-    this.#napAddress = napAddress;
+    this.#nap = nap;
   }
 
   watch(key: number, fd: number): void {
@@ -68,7 +68,7 @@ export class UringReactor implements Reactor, CompletionHandler {
 
   turn(wait: boolean, nap: boolean): void {
     if (wait && nap) {
-      this.#queue.prepare(IORING_OP_TIMEOUT, -1, 0, this.#napAddress, 1, 0, 0, COMPLETION_IGNORED);
+      this.#queue.prepare(IORING_OP_TIMEOUT, -1, 0, this.#nap.address, 1, 0, 0, COMPLETION_IGNORED);
     }
     const failure = this.#queue.submitAndWait(wait ? 1 : 0);
     if (failure < 0) throw new Error(`io_uring_enter failed: errno ${-failure}`);

@@ -1,0 +1,76 @@
+/**
+ * A backing file by blocking calls in place of asynchronous ones, where they are faster: on a file in
+ * memory (tmpfs, which io_uring hands to a kernel thread each time), and for writes into the page cache
+ * (which ext4 gives io_uring no other way to do). Other operations, and writes after a call has been
+ * slow, go to the engine behind it, so that one stalled call does not stall a queue again and again.
+ */
+import {
+  type BackingPort,
+  IO_FALLOCATE,
+  IO_FDATASYNC,
+  IO_FLAG_DSYNC,
+  IO_READ,
+  IO_READV,
+  type ResultSink,
+} from '../loop/backing-port.ts';
+import { callNow } from './blocking-call.ts';
+import { ResultQueue } from './result-queue.ts';
+
+export interface CalledFileOptions {
+  readonly fd: number;
+  /** Takes what is not called: the engine proper. */
+  readonly engine: BackingPort;
+  /** Reads too, not only writes: the file is in memory. */
+  readonly reads: boolean;
+  /** Microseconds, monotonic. */
+  readonly now: () => number;
+}
+
+/** A call that takes longer has waited for something: a copy of the largest request takes less. */
+const SLOW_CALL_US = 1000;
+/** How long calls are left alone then: about what write-back throttling pauses for. */
+const PAUSE_US = 100_000;
+
+export class CalledFile implements BackingPort {
+  readonly #fd: number;
+  readonly #engine: BackingPort;
+  readonly #reads: boolean;
+  readonly #now: () => number;
+  readonly #results = new ResultQueue();
+  #pausedUntilUs = 0;
+
+  constructor(options: CalledFileOptions) {
+    this.#fd = options.fd;
+    this.#engine = options.engine;
+    this.#reads = options.reads;
+    this.#now = options.now;
+  }
+
+  submit(
+    operation: number,
+    tag: number,
+    offsetBytes: number,
+    address: number,
+    length: number,
+    flags: number,
+  ): void {
+    const isRead = operation === IO_READ || operation === IO_READV;
+    const leave =
+      operation === IO_FDATASYNC ||
+      operation === IO_FALLOCATE ||
+      (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
+    const start = leave || isRead ? 0 : this.#now();
+    if (leave || start < this.#pausedUntilUs) {
+      this.#engine.submit(operation, tag, offsetBytes, address, length, flags);
+      return;
+    }
+    this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
+    if (isRead) return;
+    const end = this.#now();
+    if (end - start > SLOW_CALL_US) this.#pausedUntilUs = end + PAUSE_US;
+  }
+
+  reap(sink: ResultSink): number {
+    return this.#results.deliver(sink) + this.#engine.reap(sink);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Which engine serves a backing file, and by which path its data goes, each with the reason that logs
+ * and users see. Pure: what the machine and the file can do is an argument.
+ */
+
+export type Engine = 'io_uring' | 'native' | 'threads';
+/** engine: everything through it; writes: quick buffered writes by calls; calls: reads as well. */
+export type IoPath = 'engine' | 'writes' | 'calls';
+
+export interface EngineFacts {
+  readonly requested: 'auto' | Engine;
+  readonly requestedPath: 'auto' | 'engine' | 'calls';
+  /** Null, or why io_uring cannot be used, in words. */
+  readonly uringRefusal: string | null;
+  readonly direct: boolean;
+  readonly inMemory: boolean;
+}
+
+export interface EngineChoice {
+  readonly engine: Engine;
+  readonly engineReason: string;
+  readonly path: IoPath;
+  readonly pathReason: string;
+}
+
+/** A choice, or a sentence that says why the request cannot be met. */
+export function chooseEngine(facts: EngineFacts): EngineChoice | string {
+  const engine = engineFor(facts);
+  if (typeof engine === 'string') return engine;
+  return { ...engine, ...pathFor(facts) };
+}
+
+function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineReason'> | string {
+  const { requested, uringRefusal, direct } = facts;
+  if (requested === 'io_uring' && uringRefusal !== null) {
+    return `--aio=io_uring: ${uringRefusal}`;
+  }
+  if (requested === 'native' && !direct) {
+    return '--aio=native needs direct I/O, and this file is buffered (--aio=threads serves it)';
+  }
+  if (requested !== 'auto')
+    return { engine: requested, engineReason: `asked for by --aio=${requested}` };
+  if (uringRefusal === null) return { engine: 'io_uring', engineReason: 'the kernel has it' };
+  return direct
+    ? { engine: 'native', engineReason: `${uringRefusal}; direct I/O is asynchronous here too` }
+    : {
+        engine: 'threads',
+        engineReason: `${uringRefusal}; buffered I/O is not asynchronous without it`,
+      };
+}
+
+function pathFor(facts: EngineFacts): Pick<EngineChoice, 'path' | 'pathReason'> {
+  const { requestedPath, direct, inMemory } = facts;
+  if (requestedPath === 'engine')
+    return { path: 'engine', pathReason: 'asked for by --io-path=engine' };
+  if (requestedPath === 'calls')
+    return { path: 'calls', pathReason: 'asked for by --io-path=calls' };
+  if (inMemory) {
+    return {
+      path: 'calls',
+      pathReason: 'the file is in memory: a call is faster than a hand-over',
+    };
+  }
+  if (direct) return { path: 'engine', pathReason: 'direct I/O waits for the device' };
+  return {
+    path: 'writes',
+    pathReason:
+      'writes into the page cache are calls while they are quick; reads go through the engine',
+  };
+}

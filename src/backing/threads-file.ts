@@ -1,0 +1,70 @@
+/**
+ * A backing file through I/O threads that make blocking calls (`--aio=threads`): for buffered files where
+ * io_uring is forbidden. Works everywhere; each operation costs two wake-ups.
+ */
+import type { BackingPort, ResultSink } from '../loop/backing-port.ts';
+import { JOB_SLOTS, type JobBoard } from './job-board.ts';
+
+export class ThreadsFile implements BackingPort {
+  readonly #board: JobBoard;
+  readonly #free: number[] = [];
+  /** Operations that found the board full, six numbers each, oldest first. */
+  #overflow: number[] = [];
+
+  constructor(board: JobBoard) {
+    this.#board = board;
+    for (let slot = JOB_SLOTS - 1; slot >= 0; slot--) this.#free.push(slot);
+  }
+
+  submit(
+    operation: number,
+    tag: number,
+    offsetBytes: number,
+    address: number,
+    length: number,
+    flags: number,
+  ): void {
+    const slot = this.#free.pop();
+    if (slot === undefined) {
+      this.#overflow.push(operation, tag, offsetBytes, address, length, flags);
+      return;
+    }
+    const board = this.#board;
+    board.operation[slot] = operation;
+    board.tag[slot] = tag;
+    board.offsetBytes[slot] = offsetBytes;
+    board.address[slot] = address;
+    board.length[slot] = length;
+    board.flags[slot] = flags;
+    board.offer(slot);
+  }
+
+  reap(sink: ResultSink): number {
+    const board = this.#board;
+    let count = 0;
+    for (let slot = board.collect(); slot >= 0; slot = board.collect()) {
+      const tag = board.tag[slot]!;
+      const result = board.result[slot]!;
+      this.#free.push(slot);
+      sink.onResult(tag, result);
+      count++;
+    }
+    if (count > 0 && this.#overflow.length > 0) this.#resubmit();
+    return count;
+  }
+
+  #resubmit(): void {
+    const waiting = this.#overflow;
+    this.#overflow = [];
+    for (let i = 0; i < waiting.length; i += 6) {
+      this.submit(
+        waiting[i]!,
+        waiting[i + 1]!,
+        waiting[i + 2]!,
+        waiting[i + 3]!,
+        waiting[i + 4]!,
+        waiting[i + 5]!,
+      );
+    }
+  }
+}
