@@ -13,7 +13,7 @@ import { ringViolations } from '../../src/virtqueue/ring-violation.ts';
 import { activateSplit, invalidVringSize } from '../../src/virtqueue/vring-config.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { decodeBuffers, decodeRequest } from '../support/mock-driver-decode.ts';
-import { CountedView } from '../support/mock-driver-flipper.ts';
+import { CountedView, countReads } from '../support/mock-driver-flipper.ts';
 import { plainRam } from '../support/mock-driver-memory.ts';
 import type { RawDescriptor } from '../support/mock-driver-ring.ts';
 import { DATA_AT, RING_AT, ringSetup } from '../support/mock-driver-setup.ts';
@@ -255,14 +255,29 @@ describe('bug class 21 (short or unaligned requests, split headers, status of an
   });
 });
 
-test('bug class 22 (underflow, unbounded loops): a loop reads no more than the table has', () => {
-  const ram = plainRam([A, 16 * 1024]);
-  const memory = ram.deviceMemory();
-  const table = new CountedView(ram.regions[0]!.bytes, false);
-  ram.write(A, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NEXT | WRITE, 0, 0, 0));
-  const chain = new DescriptorChain(1024);
-  expect(ringViolations.nameOf(chain.walk(memory, table, 1024, 0, true))).toBe('CHAIN_TOO_LONG');
-  expect(table.reads.total).toBeLessThanOrEqual(16 * 1024);
+describe('bug class 22 (underflow, unbounded loops): a loop reads no more than its table has', () => {
+  const loopOfNothing = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NEXT | WRITE, 0, 0, 0);
+
+  test('in the ring', () => {
+    const ram = plainRam([A, 16 * 1024]);
+    const table = new CountedView(ram.regions[0]!.bytes, false);
+    ram.write(A, loopOfNothing);
+    const chain = new DescriptorChain(1024);
+    const result = chain.walk(ram.deviceMemory(), table, 1024, 0, true);
+    expect(ringViolations.nameOf(result)).toBe('CHAIN_TOO_LONG');
+    expect(table.reads.total).toBeLessThanOrEqual(16 * 1024);
+  });
+
+  test('in an indirect table', () => {
+    const setup = ringSetup({ size: SIZE });
+    setup.driver.rawDescriptor(0, { address: TABLE, lengthBytes: 16 * 4, flags: INDIRECT });
+    setup.ram.write(TABLE, loopOfNothing);
+    const reads = countReads(setup.memory, 1, false);
+    setup.driver.offer(0);
+    setup.driver.publish();
+    expect(ringViolations.nameOf(setup.vring.pop(setup.chain))).toBe('CHAIN_TOO_LONG');
+    expect(reads.total).toBeLessThanOrEqual(16 * 4);
+  });
 });
 
 test('bug class 23 (SCSI pass-through): never offered, its type answers UNSUPP', () => {

@@ -13,8 +13,12 @@ import * as virtioRing from '../../protocol/virtio-ring.ts';
 import { missingCompiler } from '../support/requires.ts';
 import { uapiFacts } from '../support/uapi-facts.ts';
 
-/** Structs of the vhost-user socket that no C header declares: see vhost-user-golden.test.ts. */
+/**
+ * Structs that no C header declares: those of the vhost-user socket (see vhost-user-golden.test.ts) and
+ * the ring of Linux AIO, which only fs/aio.c and its users know.
+ */
 const WITHOUT_HEADER = [
+  'aio_ring',
   'vhost_user_header',
   'u64',
   'vhost_single_memory_region',
@@ -42,6 +46,7 @@ const C_FIELD: Readonly<Record<string, string | null>> = {
 
 /** Numbers that are the spec's, vhost-user's or vloop's own: no C header names them. */
 const WITHOUT_C_NAME = [
+  'AIO_RING_MAGIC',
   'VIRTQUEUE_SIZE_MAX',
   'VHOST_USER_F_PROTOCOL_FEATURES',
   'VIRTIO_BLK_T_FLUSH_OUT',

@@ -19,6 +19,8 @@ export class NaiveVring {
   broken = false;
   readonly inFlight = new Set<bigint>();
   next: bigint;
+  /** avail.idx as it was when everything before it had been taken: a driver cannot take it back. */
+  seen: bigint;
   used: bigint;
   published: bigint;
 
@@ -35,6 +37,7 @@ export class NaiveVring {
     this.eventIdx = eventIdx;
     this.indirect = indirect;
     this.next = this.read(at.avail + 2, 2);
+    this.seen = this.next;
     this.used = this.read(at.used + 2, 2);
     this.published = this.used;
   }
@@ -49,14 +52,16 @@ export class NaiveVring {
     }
   }
 
-  get available(): bigint {
-    return (this.read(this.at.avail + 2, 2) - this.next + WRAP) % WRAP;
+  get hasAvailable(): boolean {
+    return this.seen !== this.next || this.read(this.at.avail + 2, 2) !== this.next;
   }
 
   pop(): NaivePop {
-    if (this.broken || this.available === 0n) return { kind: 'none' };
+    if (this.broken || !this.hasAvailable) return { kind: 'none' };
+    if (this.seen === this.next) this.seen = this.read(this.at.avail + 2, 2);
+    const available = (this.seen - this.next + WRAP) % WRAP;
     const head = this.read(this.at.avail + 4 + 2 * Number(this.next % this.size), 2);
-    const wrong = this.available > this.size || head >= this.size || this.inFlight.has(head);
+    const wrong = available > this.size || head >= this.size || this.inFlight.has(head);
     const { ram, at, size, indirect } = this;
     const runs = wrong ? null : naiveWalk(ram, BigInt(at.desc), size, head, indirect);
     if (runs === null) {
@@ -95,6 +100,6 @@ export class NaiveVring {
     if (this.broken) return false;
     if (this.eventIdx) this.write(this.at.used + 4 + 8 * Number(this.size), 2, this.next);
     else this.write(this.at.used, 2, 0n);
-    return this.available !== 0n;
+    return this.hasAvailable;
   }
 }

@@ -131,6 +131,17 @@ describe('base', () => {
     expect(setup.driver.usedIdx).toBe(5);
   });
 
+  test('a ring that starts with a used index behind its base goes on at the used index', () => {
+    // An earlier device took heads and never gave them back: the two indices differ.
+    const setup = ringSetup({ size: SIZE, base: 5 });
+    offer(setup, 2);
+    setup.vring.pop(setup.chain);
+    const again = { ...setup, vring: setup.restart({ base: 6 }) };
+    expect(serve(again).taken).toBe(1);
+    expect([setup.driver.usedIdx, again.vring.base]).toEqual([6, 7]);
+    expect(setup.driver.collect()).toHaveLength(1);
+  });
+
   test('entries made available before the ring started are found without a kick', () => {
     const setup = ringSetup({ size: SIZE });
     offer(setup, 2);
@@ -312,7 +323,15 @@ describe('EVENT_IDX', () => {
     expect(serve(setup)).toEqual({ taken: 4, call: true });
   });
 
-  test('avail_event names the next entry to take', () => {
+  test('avail_event names the next entry to take, also when more are there', () => {
+    const setup = ringSetup({ size: SIZE, eventIdx: true });
+    offer(setup, 3);
+    setup.vring.pop(setup.chain);
+    setup.vring.armKicks();
+    expect(setup.driver.availEvent).toBe(1);
+  });
+
+  test('avail_event names the next entry to take, across the wrap', () => {
     const setup = ringSetup({ size: SIZE, eventIdx: true, base: 65535 });
     offer(setup, 3);
     serve(setup);
