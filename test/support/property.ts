@@ -17,20 +17,16 @@ function chosenSeed(): number {
   return seed;
 }
 
-/** Checks that `predicate` holds (does not throw, does not answer false) for random inputs. */
-export function holds<T>(
-  arbitrary: fc.Arbitrary<T>,
-  predicate: (input: T) => unknown,
-  runs = RUNS_DEFAULT,
-): void {
-  const seed = chosenSeed();
-  const numRuns = FIXED_RUNS === undefined ? runs : Number(FIXED_RUNS);
-  const details = fc.check(
-    fc.property(arbitrary, (input) => predicate(input) !== false),
-    { seed, numRuns },
-  );
+function settings(runs: number): { seed: number; numRuns: number } {
+  return {
+    seed: chosenSeed(),
+    numRuns: FIXED_RUNS === undefined ? runs : Number(FIXED_RUNS),
+  };
+}
+
+function throwIfFailed<T>(details: fc.RunDetails<[T]>): void {
   if (!details.failed) return;
-  const cause = details.errorInstance;
+  const { seed, errorInstance: cause } = details;
   throw new Error(
     [
       `seed=${seed}: run again with SEED=${seed}`,
@@ -40,4 +36,24 @@ export function holds<T>(
     ].join('\n'),
     { cause },
   );
+}
+
+/** Checks that `predicate` holds (does not throw, does not answer false) for random inputs. */
+export function holds<T>(
+  arbitrary: fc.Arbitrary<T>,
+  predicate: (input: T) => unknown,
+  runs = RUNS_DEFAULT,
+): void {
+  const property = fc.property(arbitrary, (input) => predicate(input) !== false);
+  throwIfFailed(fc.check(property, settings(runs)));
+}
+
+/** The same for a predicate that has to wait. */
+export async function holdsAsync<T>(
+  arbitrary: fc.Arbitrary<T>,
+  predicate: (input: T) => Promise<unknown>,
+  runs = RUNS_DEFAULT,
+): Promise<void> {
+  const property = fc.asyncProperty(arbitrary, async (input) => (await predicate(input)) !== false);
+  throwIfFailed(await fc.check(property, settings(runs)));
 }
