@@ -35,6 +35,8 @@ export class LoopCommands {
   /** Bounce buffer held, or -1; and the bytes of it that the operation in flight covers. */
   readonly bounce: Int16Array;
   readonly bounceBytes: Float64Array;
+  /** 1 once the command has used a bounce buffer. */
+  readonly bounced: Uint8Array;
   readonly retries: Uint8Array;
   readonly rangeNext: Uint8Array;
   readonly rangeCount: Uint8Array;
@@ -60,6 +62,7 @@ export class LoopCommands {
     this.iovecEnd = new Uint16Array(size);
     this.bounce = new Int16Array(size).fill(-1);
     this.bounceBytes = new Float64Array(size);
+    this.bounced = new Uint8Array(size);
     this.retries = new Uint8Array(size);
     this.rangeNext = new Uint8Array(size);
     this.rangeCount = new Uint8Array(size);

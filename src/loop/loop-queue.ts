@@ -23,6 +23,7 @@ import { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import type { Vring } from '../virtqueue/vring.ts';
 import { CommandSteps } from './command-steps.ts';
 import {
+  COUNT_BOUNCED,
   COUNT_CALLS,
   COUNT_DISCARDS,
   COUNT_ERRORS,
@@ -157,6 +158,7 @@ export class LoopQueue {
     bytes[commands.statusOffset[slot]!] = status;
     this.vring.push(slot, usedBytes);
     const counters = this.#counters;
+    counters[COUNT_BOUNCED]! += commands.bounced[slot]!;
     if (status === VIRTIO_BLK_S_OK) {
       counters[COUNTER_OF_OP[op]!]!++;
       if (op === OP_READ) counters[COUNT_READ_BYTES]! += commands.lengthBytes[slot]!;
@@ -173,6 +175,7 @@ export class LoopQueue {
     commands.statusOffset[slot] = request.statusOffset;
     commands.op[slot] = request.op;
     commands.bounce[slot] = -1;
+    commands.bounced[slot] = 0;
     if (request.op === OP_NONE) this.finish(slot, request.status, 1);
     else if (request.op === OP_GET_ID) this.#getId(slot);
     else this.#steps.start(slot, request, this.#chain);

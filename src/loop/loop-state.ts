@@ -12,6 +12,8 @@ export const SHARED_FLUSH_ERRNO = 0;
 /** The backing file cannot punch holes, or cannot zero ranges: found out once, for every worker. */
 export const SHARED_NO_PUNCH_HOLE = 1;
 export const SHARED_NO_ZERO_RANGE = 2;
+/** Set when the process ends: a worker that wakes must not sleep again. */
+export const SHARED_END = 3;
 export const SHARED_WORDS = 4;
 
 /** What the loop device tells the worker; each may be called at a guest's will, so none may flood. */

@@ -119,6 +119,7 @@ export class TransferSteps {
     const { commands, state, tagBase } = this.#context;
     const buffer = state.bounce.acquire(tagBase + slot);
     commands.bounce[slot] = buffer;
+    commands.bounced[slot] = 1;
     if (buffer >= 0) this.submitBounce(slot);
   }
 

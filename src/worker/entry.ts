@@ -8,7 +8,7 @@ import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
 import type { HostMemory } from '../loop/host-memory.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
-import { type LoopState, ZERO_BYTES } from '../loop/loop-state.ts';
+import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -101,6 +101,7 @@ function serve(birth: WorkerBirth): void {
     port: {
       onControl() {
         drainEventfd(birth.wakeFd);
+        if (Atomics.load(state.shared, SHARED_END) !== 0) worker.exit();
         for (;;) {
           const received = receiveMessageOnPort(parentPort!) as
             | { message: NumberedRequest }

@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
 import { COUNTERS_PER_VRING } from '../loop/counters.ts';
-import { SHARED_WORDS } from '../loop/loop-state.ts';
+import { SHARED_END, SHARED_WORDS } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import type {
@@ -51,13 +51,15 @@ interface RunningWorker {
 export class LoopWorkers {
   /** Float64, COUNTERS_PER_VRING for each vring; written by the workers. */
   readonly counters: Float64Array;
+  readonly #shared: Int32Array;
   readonly #workers: RunningWorker[] = [];
   readonly #events: WorkerEvents;
   #nextId = 0;
   /** From start-up until the end is asked for: a worker that ends meanwhile has died. */
   #serving = false;
 
-  private constructor(counters: Float64Array, events: WorkerEvents) {
+  private constructor(shared: Int32Array, counters: Float64Array, events: WorkerEvents) {
+    this.#shared = shared;
     this.counters = counters;
     this.#events = events;
   }
@@ -70,7 +72,7 @@ export class LoopWorkers {
   ): Promise<LoopWorkers> {
     const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
     const counters = new SharedArrayBuffer(8 * COUNTERS_PER_VRING * settings.queueCount);
-    const workers = new LoopWorkers(new Float64Array(counters), events);
+    const workers = new LoopWorkers(new Int32Array(shared), new Float64Array(counters), events);
     const births = Array.from({ length: count }, (_, workerIndex) =>
       workers.#spawn({ ...settings, workerIndex, shared, counters }),
     );
@@ -115,7 +117,9 @@ export class LoopWorkers {
     }
   }
 
+  /** Wakes every worker for good: one that went back to its ring would keep the process from ending. */
   #wakeAll(): void {
+    Atomics.store(this.#shared, SHARED_END, 1);
     for (const { wakeFd } of this.#workers) signalEventfd(wakeFd);
   }
 
