@@ -2,8 +2,8 @@
 # The guest's first file system, as cpio archives that the kernel unpacks one after the other.
 # Needs packages.sh.
 
-# Prints the directory of the unpacked kernel's modules.
-kernel_modules() { echo "$1"/lib/modules/*; }
+# The directory of the unpacked kernel's modules: Debian 13 has it under /usr.
+kernel_modules() { find "$1" -path '*lib/modules/*' -prune | head -n 1; }
 
 # The package behind Debian's linux-image-cloud-amd64; nothing when the lists do not know it.
 cloud_kernel() {
@@ -30,7 +30,7 @@ pack_cpio() {
 
 # build_base BUILD OUT
 build_base() {
-  local build=$1 out=$2 kernel root=$1/root release module
+  local build=$1 out=$2 kernel root=$1/root modules release module
   kernel=$(cloud_kernel)
   if [[ -z $kernel ]]; then
     packages_refresh
@@ -51,10 +51,11 @@ build_base() {
   put_binary "$root" mke2fs mkfs.ext4 e2fsck mkfs.xfs xfs_repair blkdiscard fstrim
   install -m 755 "$lib/guest-init.sh" "$root/init"
 
-  release=$(basename "$(kernel_modules "$build/debs")")
+  modules=$(kernel_modules "$build/debs")
+  release=$(basename "$modules")
   for module in virtio_pci virtio_blk qemu_fw_cfg xfs virtio virtio_ring virtio_pci_modern_dev \
     virtio_pci_legacy_dev libcrc32c crc32c_generic crc32c-intel; do
-    find "$build/debs/lib/modules" -name "$module.ko*" | while read -r file; do
+    find "$modules" -name "$module.ko*" | while read -r file; do
       mkdir -p "$root/lib/modules/$release"
       case $file in
         *.xz) "$out/busybox" xz -dc "$file" >"$root/lib/modules/$release/$module.ko" ;;
@@ -62,7 +63,7 @@ build_base() {
       esac
     done
   done
-  cp "$build"/debs/lib/modules/"$release"/modules.{builtin,order} "$root/lib/modules/$release/"
+  cp "$modules"/modules.{builtin,order} "$root/lib/modules/$release/"
   "$out/busybox" depmod -b "$root" "$release"
   pack_cpio "$root" "$out/guest.cpio" "$out/busybox"
 }
