@@ -14,7 +14,7 @@ echo "logical_block_size: 4096"
 if mkfs.ext4 -q -F -b 1024 /dev/vda 2>/dev/null; then exit 1; fi
 echo "ext4 with 1 KiB blocks: refused, as it must be"
 for fs in xfs ext4; do
-  [ $fs = xfs ] && mkfs.xfs -q -f /dev/vda || mkfs.ext4 -q -F /dev/vda
+  if [ $fs = xfs ]; then mkfs.xfs -q -f /dev/vda; else mkfs.ext4 -q -F /dev/vda; fi
   mount -t $fs /dev/vda /mnt
   dd if=/dev/urandom of=/mnt/data bs=1M count=16 2>/dev/null
   sum=$(sha256sum </mnt/data)
@@ -22,7 +22,8 @@ for fs in xfs ext4; do
   mount -t $fs /dev/vda /mnt
   [ "$(sha256sum </mnt/data)" = "$sum" ]
   umount /mnt
-  [ $fs = xfs ] && xfs_repair -n /dev/vda >/dev/null 2>&1 || e2fsck -fn /dev/vda >/dev/null 2>&1
+  if [ $fs = xfs ]; then check='xfs_repair -n'; else check='e2fsck -fn'; fi
+  $check /dev/vda >/dev/null 2>&1
   echo "$fs: written, remounted, checksum right, fsck clean"
 done
 END

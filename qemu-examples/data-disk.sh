@@ -13,16 +13,18 @@ guest_run -chardev "socket,id=disk,path=$work/disk.sock" \
   -device vhost-user-blk-pci,chardev=disk <<'END'
 set -e
 for fs in xfs ext4; do
-  [ $fs = xfs ] && mkfs.xfs -q -f /dev/vda || mkfs.ext4 -q -F -b 4096 /dev/vda
+  if [ $fs = xfs ]; then mkfs.xfs -q -f /dev/vda; else mkfs.ext4 -q -F /dev/vda; fi
   mount -t $fs /dev/vda /mnt
   dd if=/dev/urandom of=/mnt/data bs=1M count=16 2>/dev/null
-  (cd /mnt && cp -r /lib /usr . && find . -type f -exec sha256sum {} + >/tmp/sums && cp /tmp/sums /mnt/sums)
+  cp -r /lib /usr /mnt
+  (cd /mnt && find . -type f -exec sha256sum {} + >/tmp/sums && cp /tmp/sums sums)
   umount /mnt
   mount -t $fs /dev/vda /mnt
   (cd /mnt && sha256sum -c /tmp/sums >/dev/null)
   echo "$fs: $(wc -l </tmp/sums) files written, read back after a remount, all checksums right"
   umount /mnt
-  [ $fs = xfs ] && xfs_repair -n /dev/vda >/dev/null 2>&1 || e2fsck -fn /dev/vda >/dev/null 2>&1
+  if [ $fs = xfs ]; then check='xfs_repair -n'; else check='e2fsck -fn'; fi
+  $check /dev/vda >/dev/null 2>&1
   echo "$fs: fsck finds nothing to repair"
 done
 END
@@ -31,5 +33,6 @@ vloop_stop disk
 debugfs -R "dump /data $work/data" "$image" 2>/dev/null
 debugfs -R "dump /sums $work/sums" "$image" 2>/dev/null
 here=$(sha256sum <"$work/data")
-grep -q "^${here%% *} .*/data$" "$work/sums" || stop 'the file read on this machine differs from what the guest wrote'
+grep -q "^${here%% *} .*/data$" "$work/sums" ||
+  stop 'the file read on this machine differs from what the guest wrote'
 say_ok 'the file read out of the image on this machine has the checksum the guest computed'

@@ -22,8 +22,9 @@ say_step "Booting a Linux guest under ${accel^^} with it as its disk"
 guest_run -chardev "socket,id=disk,path=$work/disk.sock" \
   -device vhost-user-blk-pci,chardev=disk <<'END'
 set -e
-disk=/sys/block/vda
-echo "guest sees   /dev/vda, $(($(cat $disk/size) / 2048)) MiB, serial $(cat $disk/serial), cache $(cat $disk/cache_type)"
+cd /sys/block/vda
+mib=$(($(cat size) / 2048))
+echo "guest sees   /dev/vda, $mib MiB, serial $(cat serial), $(cat cache_type) cache"
 mkfs.ext4 -q -F /dev/vda
 mount -o discard /dev/vda /mnt
 echo "formatted    ext4"
@@ -44,6 +45,8 @@ vloop_stop disk
 debugfs -R "dump /random $work/random" "$image" 2>/dev/null
 debugfs -R "dump /sums $work/sums" "$image" 2>/dev/null
 here=$(sha256sum <"$work/random")
-grep -q "^${here%% *} .*/random$" "$work/sums" || stop 'the file read on this machine differs from what the guest wrote'
+grep -q "^${here%% *} .*/random$" "$work/sums" ||
+  stop 'the file read on this machine differs from what the guest wrote'
 say_step "Read the guest's file out of disk.img on this machine: same checksum"
-say_ok "disk.img holds $(($(stat -c %b "$image") / 2048)) MiB; the demo took $((SECONDS - began)) seconds"
+holds=$(($(stat -c %b "$image") / 2048))
+say_ok "disk.img holds $holds MiB; the demo took $((SECONDS - began)) seconds"

@@ -17,7 +17,8 @@ sync
 echo "8 MiB written and synced; writing on without end"
 while :; do dd if=/dev/urandom of=/mnt/more bs=1M count=8 conv=fsync 2>/dev/null; done
 END
-wait_until "$guest_timeout" guest_said 'without end' || stop "the guest did not get to writing: $(guest_last_words)"
+wait_until "$guest_timeout" guest_said 'without end' ||
+  stop "the guest did not get to writing: $(guest_last_words)"
 sleep 1.5
 kill -KILL "$guest_pid"
 wait "$guest_pid" 2>/dev/null || true

@@ -15,7 +15,8 @@ source "$lib/boot-image.sh"
 part=${1:-}
 [[ $part =~ ^(base|fio|boot)$ ]] || stop 'usage: assets.sh base|fio|boot'
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vloop
-recipe=$(cat "$lib"/{assets,packages,initramfs,boot-image,guest-init}.sh /etc/os-release | sha256sum)
+sources=("$lib"/{assets,packages,initramfs,boot-image,guest-init}.sh /etc/os-release)
+recipe=$(cat "${sources[@]}" | sha256sum)
 ready=$cache/$part-${recipe:0:12}
 
 # Two builders at once (a test run and an example) wait for each other here.

@@ -34,7 +34,8 @@ socket_or_death() { [[ -S $work/$1.sock ]] || has_ended "${vloop_pid[$1]}"; }
 # vloop_stop NAME: SIGTERM must end it with status 0; prints what it has served.
 vloop_stop() {
   local name=$1 pid=${vloop_pid[$1]} status=0
-  kill -TERM "$pid" 2>/dev/null || stop "vloop was gone before it was asked to: $(tail -n 3 "$work/$name.log")"
+  kill -TERM "$pid" 2>/dev/null ||
+    stop "vloop was gone before it was asked to: $(tail -n 3 "$work/$name.log")"
   wait_until 5 has_ended "$pid" || stop 'vloop did not end within 5 seconds of SIGTERM'
   wait "$pid" || status=$?
   ((status == 0)) || stop "vloop ended with status $status: $(tail -n 3 "$work/$name.log")"

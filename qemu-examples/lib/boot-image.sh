@@ -19,7 +19,7 @@ partition_entry() {
 
 # build_boot BUILD OUT BASE
 build_boot() {
-  local build=$1 out=$2 base=$3 root=$1/root tools=$1/debs
+  local build=$1 out=$2 base=$3 root=$1/root tools=$1/debs grub=$1/debs/usr/lib/grub
   local image=$2/boot.img first=2048 count=196608 esp_first=198656 esp_count=32768
   packages_unpack "$tools" grub-common grub-pc-bin grub-efi-amd64-bin mtools ovmf
   cp "$tools/usr/share/ovmf/OVMF.fd" "$out/"
@@ -43,13 +43,14 @@ echo "GRUB-STARTED"
 search --no-floppy --file --set=root /boot/vmlinuz
 configfile /boot/grub/grub.cfg
 END
-  local modules=(part_msdos ext2 search search_fs_file configfile normal linux serial terminal echo boot)
+  local modules=(part_msdos ext2 search search_fs_file configfile normal linux serial terminal
+    echo boot)
   local mkimage=("$tools/usr/bin/grub-mkimage" -c "$build/early.cfg" -p /boot/grub)
-  "${mkimage[@]}" -O i386-pc -d "$tools/usr/lib/grub/i386-pc" -o "$build/core.img" biosdisk "${modules[@]}"
-  "${mkimage[@]}" -O x86_64-efi -d "$tools/usr/lib/grub/x86_64-efi" -o "$build/bootx64.efi" fat "${modules[@]}"
+  "${mkimage[@]}" -O i386-pc -d "$grub/i386-pc" -o "$build/core.img" biosdisk "${modules[@]}"
+  "${mkimage[@]}" -O x86_64-efi -d "$grub/x86_64-efi" -o "$build/bootx64.efi" fat "${modules[@]}"
 
   # core.img's own defaults say "the rest of me follows from sector 2", so no grub-install is needed.
-  dd if="$tools/usr/lib/grub/i386-pc/boot.img" of="$image" bs=440 count=1 conv=notrunc status=none
+  dd if="$grub/i386-pc/boot.img" of="$image" bs=440 count=1 conv=notrunc status=none
   dd if="$build/core.img" of="$image" bs=512 seek=1 conv=notrunc status=none
   {
     partition_entry 128 131 $first $count

@@ -41,11 +41,12 @@ guest_start() {
 # guest_finish: waits for the guest to power off by itself; its script must have returned 0.
 guest_finish() {
   wait_until "$guest_timeout" has_ended "$guest_pid" ||
-    stop "the guest did not finish within $guest_timeout seconds; its last words: $(guest_last_words)"
+    stop "the guest did not finish within $guest_timeout s; its last words: $(guest_last_words)"
   wait "$guest_pid" || stop "QEMU failed: $(tail -n 3 "$work/qemu.log")"
   wait "$guest_output" || true
-  guest_said 'GUEST-RC' || stop "the guest ended before its script did; its last words: $(guest_last_words)"
-  guest_said 'GUEST-RC 0' || stop "the guest's script failed ($(tr -d '\r' <"$work/serial" | grep GUEST-RC | tail -n 1))"
+  guest_said 'GUEST-RC' ||
+    stop "the guest ended before its script did; its last words: $(guest_last_words)"
+  guest_said 'GUEST-RC 0' || stop "the guest's script failed; its last words: $(guest_last_words)"
   local took=$((($(date +%s%N) / 1000000 - guest_began) / 100))
   say_detail "(guest done in $((took / 10)).$((took % 10)) s under $accel)"
 }

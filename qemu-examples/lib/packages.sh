@@ -13,9 +13,19 @@ as_root() {
   fi
 }
 
-# Package lists may be empty (containers, fresh installs); fetch them once per run at most.
 packages_refresh() {
-  as_root apt-get update -qq >&2 || stop "apt-get update failed (root or passwordless sudo is needed)"
+  as_root apt-get update -qq >&2 || stop 'apt-get update failed (it needs root)'
+}
+
+# with_fresh_lists COMMAND…: quiet; once more with new package lists when it fails, since lists
+# may be empty (containers, new machines) or name versions that are gone.
+with_fresh_lists() {
+  local said
+  said=$("$@" 2>&1) && return
+  packages_refresh
+  said=$("$@" 2>&1) && return
+  tail -n 5 <<<"$said" >&2
+  return 1
 }
 
 # packages_install COMMAND=PACKAGE…: installs the packages whose command is not there.
@@ -25,39 +35,25 @@ packages_install() {
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
   done
   ((${#missing[@]})) || return 0
-  command -v apt-get >/dev/null || stop "missing: ${missing[*]} (Debian package names); install them"
-  as_root true || stop "run this as root first: apt-get install --no-install-recommends ${missing[*]}"
+  local install=(apt-get install -y -qq --no-install-recommends "${missing[@]}")
+  command -v apt-get >/dev/null || stop "install these first (Debian names): ${missing[*]}"
+  as_root true || stop "run this as root first: ${install[*]}"
   say_step "Installing ${missing[*]}" >&2
-  local log
-  log=$(mktemp)
-  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends)
-  if ! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
-    packages_refresh
-    if ! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
-      tail -5 "$log" >&2
-      rm -f "$log"
-      stop "could not install ${missing[*]}"
-    fi
-  fi
-  rm -f "$log"
+  with_fresh_lists as_root env DEBIAN_FRONTEND=noninteractive "${install[@]}" ||
+    stop "could not install ${missing[*]}"
 }
 
 # packages_unpack DIR PACKAGE…: the packages' files under DIR; nothing is installed.
 packages_unpack() {
-  local into=$1 debs
+  local into=$1 debs deb
   shift
   command -v apt-get >/dev/null || stop "needs apt-get (a Debian machine) to fetch: $*"
   debs=$(mktemp -d)
-  local download=(apt-get download -qq -o APT::Sandbox::User=root)
-  if ! (cd "$debs" && "${download[@]}" "$@") >"$debs/log" 2>&1; then
-    packages_refresh
-    if ! (cd "$debs" && "${download[@]}" "$@") >"$debs/log" 2>&1; then
-      tail -5 "$debs/log" >&2
-      rm -rf "$debs"
-      stop "could not download $*"
-    fi
+  # Root's apt-get would otherwise try to download as a user who may not write there.
+  if ! with_fresh_lists env -C "$debs" apt-get download -qq -o APT::Sandbox::User=root "$@"; then
+    rm -rf "$debs"
+    stop "could not download $*"
   fi
-  local deb
   for deb in "$debs"/*.deb; do dpkg -x "$deb" "$into"; done
   rm -rf "$debs"
 }
