@@ -39,8 +39,13 @@ describe('SIGTERM', () => {
     expect(existsSync(disk.socket)).toBe(false);
   });
 
-  test('under load drains and exits 0 within a second', async () => {
-    disk = await ServedDisk.serve({ args: ['--workers=2'] });
+  test.each([
+    [['--aio=io_uring']],
+    [['--aio=native', '--direct-io=on']],
+    [['--aio=threads']],
+    [['--io-path=calls']],
+  ])('under load drains and exits 0 within a second: %j', async (args) => {
+    disk = await ServedDisk.serve({ args: ['--workers=2', ...args] });
     await underLoad();
     const { status, tookMs } = await disk.stopVloop();
     expect(status, disk.vloop.stderr).toBe(0);

@@ -41,11 +41,16 @@ async function writeAndVerify(queue: MockQueue, first: number, count: number): P
 }
 
 describe.each([
-  ['--direct-io=on', '--workers=1'],
-  ['--direct-io=on', '--workers=2'],
-  ['--direct-io=off', '--workers=1'],
-  ['--direct-io=off', '--workers=2'],
-])('%s %s', (...args) => {
+  [['--direct-io=on', '--workers=1']],
+  [['--direct-io=on', '--workers=2']],
+  [['--direct-io=off', '--workers=1']],
+  [['--direct-io=off', '--workers=2']],
+  [['--direct-io=on', '--workers=2', '--aio=native']],
+  [['--direct-io=on', '--workers=2', '--aio=threads']],
+  [['--direct-io=off', '--workers=2', '--aio=threads']],
+  [['--direct-io=off', '--workers=2', '--io-path=engine']],
+  [['--direct-io=off', '--workers=2', '--io-path=calls']],
+])('%j', (args) => {
   test('8 queues at once write and read back their parts of the disk', async () => {
     disk = await ServedDisk.serve({ args: [...args, '--num-queues=8'] });
     const { queues } = await disk.connect({ queueCount: 8 });
