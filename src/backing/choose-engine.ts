@@ -5,7 +5,7 @@
 
 export type Engine = 'io_uring' | 'native' | 'threads';
 /** engine: everything through it; writes: quick buffered writes by calls; calls: reads as well. */
-export type IoPath = 'engine' | 'writes' | 'calls';
+export type IoPath = 'engine' | 'writes' | 'calls' | 'memory';
 
 export interface EngineFacts {
   readonly requested: 'auto' | Engine;

@@ -11,12 +11,15 @@ import type { DiskShape } from '../blk/disk-shape.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
+import { mapAnonymous } from '../sys/mmap.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';
-import { LoopWorkers, type WorkerEvents } from '../worker/loop-workers.ts';
-import type { ServeOptions } from './options.ts';
+import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
+import type { DiskOptions } from './options.ts';
 
 export interface OpenDisk {
-  readonly backing: OpenBacking;
+  readonly name: string;
+  /** Null: the disk is in memory. */
+  readonly backing: OpenBacking | null;
   readonly choice: EngineChoice;
   readonly shape: DiskShape;
   readonly disk: LoopDisk;
@@ -24,9 +27,9 @@ export interface OpenDisk {
 }
 
 /** The same file gets the same serial wherever it is served from. */
-function defaultSerial(path: string): string {
-  const hash = createHash('sha256').update(realpathSync(path)).digest('hex');
-  return `vloop-${hash.slice(0, 12)}`;
+function defaultSerial(path: string | null): string {
+  const name = path === null ? 'memory' : realpathSync(path);
+  return `vloop-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
 }
 
 /** Why io_uring cannot be used here, in words, or null. */
@@ -39,62 +42,84 @@ function uringRefusal(): string | null {
     : `io_uring cannot be set up (${name})`;
 }
 
-function engineFor(options: ServeOptions, backing: OpenBacking): EngineChoice {
+function engineFor(options: DiskOptions, backing: OpenBacking | null): EngineChoice {
   const choice = chooseEngine({
     requested: options.aio,
     requestedPath: options.ioPath,
     uringRefusal: uringRefusal(),
-    direct: backing.direct,
-    inMemory: backing.inMemory,
+    // A disk in memory never waits: any engine's reactor serves it.
+    direct: backing?.direct ?? true,
+    inMemory: backing?.inMemory ?? true,
   });
   if (typeof choice === 'string') throw new BackingError('EINVAL', choice);
-  return choice;
+  if (backing !== null) return choice;
+  return { ...choice, path: 'memory', pathReason: 'the disk is in memory: requests are copied' };
 }
 
-/** Throws BackingError or the worker's own reason; nothing is left open then but by the process. */
-export async function openDisk(options: ServeOptions, events: WorkerEvents): Promise<OpenDisk> {
-  const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
-  const backing = openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
-  const choice = engineFor(options, backing);
+function mapDiskMemory(sizeBytes: number): number {
+  const address = mapAnonymous(sizeBytes);
+  if (address >= 0) return address;
+  throw new BackingError(
+    errnoName(address),
+    `--memory: cannot map ${sizeBytes} bytes (${errnoName(address)})`,
+  );
+}
+
+function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
+  const { blockSizeBytes, readOnly, queueCount, blkFile } = options;
   const sizeBytes = diskSizeBytes({
-    fileSizeBytes: backing.fileSizeBytes,
+    fileSizeBytes: backing?.fileSizeBytes ?? options.memoryBytes,
     offsetBytes: 0,
     sizeLimitBytes: 0,
     blockSizeBytes,
   });
-  const shape: DiskShape = {
+  const hostBlockBytes = backing?.hostBlockBytes ?? MEMORY_BLOCK_BYTES;
+  return {
     capacitySectors: sizeBytes / SECTOR_SIZE,
     blockSizeBytes,
-    physicalBlockBytes: backing.hostBlockBytes,
-    discardGranularityBytes: backing.hostBlockBytes,
+    physicalBlockBytes: hostBlockBytes,
+    discardGranularityBytes: hostBlockBytes,
     readOnly,
     queueCount,
     serial: options.serial ?? defaultSerial(blkFile),
   };
-  const workers = await LoopWorkers.start(
-    options.workerCount,
-    {
-      queueCount,
-      memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
-      backing: {
-        fd: backing.fd,
-        engine: choice.engine,
-        path: choice.path,
-        direct: backing.direct,
-        memoryAlignBytes: backing.memoryAlignBytes,
-        offsetAlignBytes: backing.offsetAlignBytes,
-      },
-      limits: {
-        capacitySectors: shape.capacitySectors,
-        blockSizeBytes,
-        readOnly,
-        discard: false,
-        writeZeroes: false,
-      },
-      serial: shape.serial,
-      pollUs: options.pollUs,
+}
+
+/** A disk in memory gives whole pages back. */
+const MEMORY_BLOCK_BYTES = 4096;
+
+/** Throws BackingError or WorkerError; nothing is left open then but by the process. */
+export async function openDisk(options: DiskOptions, events: WorkerEvents): Promise<OpenDisk> {
+  const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
+  const backing =
+    blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
+  const choice = engineFor(options, backing);
+  const shape = shapeOf(options, backing);
+  const settings: WorkerSettings = {
+    queueCount,
+    memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
+    backing: {
+      fd: backing?.fd ?? -1,
+      memoryAddress: backing === null ? mapDiskMemory(options.memoryBytes) : 0,
+      sizeBytes: shape.capacitySectors * SECTOR_SIZE,
+      engine: choice.engine,
+      path: choice.path,
+      direct: backing?.direct ?? false,
+      memoryAlignBytes: backing?.memoryAlignBytes ?? 1,
+      offsetAlignBytes: backing?.offsetAlignBytes ?? 1,
     },
-    events,
-  );
-  return { backing, choice, shape, disk: new LoopDisk(shape, workers), workers };
+    limits: {
+      capacitySectors: shape.capacitySectors,
+      blockSizeBytes,
+      readOnly,
+      discard: false,
+      writeZeroes: false,
+    },
+    serial: shape.serial,
+    cpus: options.cpus,
+    pollUs: options.pollUs,
+  };
+  const workers = await LoopWorkers.start(options.workerCount, settings, events);
+  const disk = new LoopDisk(shape, workers);
+  return { name: blkFile ?? 'memory', backing, choice, shape, disk, workers };
 }

@@ -3,11 +3,14 @@
  * `--socket-path`, `--fd`, `--print-capabilities`, `--blk-file` and `--read-only` are the back-end
  * program conventions of vhost-user.rst, word for word.
  */
+import { cpus as machineCpus } from 'node:os';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { Engine } from '../backing/choose-engine.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
+import { CPU_COUNT_MAX } from '../sys/affinity.ts';
 
 /** KICK, CALL and ERR name a vring in eight bits. */
 const QUEUES_MAX = 256;
@@ -22,6 +25,10 @@ export const optionTable = {
   'socket-path': { value: 'PATH', meaning: 'listen at this unix socket' },
   fd: { value: 'FDNUM', meaning: 'use this inherited unix socket, listening or connected' },
   'blk-file': { value: 'PATH', meaning: 'the raw image or block device to serve' },
+  memory: {
+    value: 'SIZE',
+    meaning: 'serve a disk in memory instead of a file; it is gone when vloop ends',
+  },
   'read-only': { value: null, meaning: 'serve it read-only; the file is not opened for writing' },
   'print-capabilities': {
     value: null,
@@ -61,6 +68,7 @@ export const optionTable = {
     default: '64',
   },
   workers: { value: 'N', meaning: 'threads that serve the queues', default: '1' },
+  cpus: { value: 'LIST', meaning: 'CPUs that workers are bound to, as 0,2-3', default: 'any' },
   'poll-us': {
     value: 'US|auto',
     meaning: 'microseconds a worker polls before it sleeps, 0 to 1000',
@@ -79,12 +87,14 @@ export class OptionsError extends Error {
   readonly code = 'VLOOP_OPTIONS';
 }
 
-export interface ServeOptions {
-  /** The friendly form: say where the socket is and how to use it. */
-  readonly friendly: boolean;
-  readonly socketPath: string | null;
+/** One disk. Its bytes are a file's, or `memoryBytes` of this process. */
+export interface DiskOptions {
+  /** Null: memory. */
+  readonly blkFile: string | null;
+  readonly memoryBytes: number;
+  readonly socketPath: string;
+  /** Instead of the path: an inherited socket. */
   readonly fd: number | null;
-  readonly blkFile: string;
   readonly readOnly: boolean;
   readonly directIo: 'on' | 'off' | 'auto';
   readonly aio: 'auto' | Engine;
@@ -93,8 +103,16 @@ export interface ServeOptions {
   readonly blockSizeBytes: number;
   readonly queueCount: number;
   readonly workerCount: number;
+  /** CPUs that workers are bound to, in turn; none: any. */
+  readonly cpus: readonly number[];
   /** -1: adaptive. */
   readonly pollUs: number;
+}
+
+export interface ServeOptions {
+  /** The friendly form: say where the sockets are and how to use them. */
+  readonly friendly: boolean;
+  readonly disks: readonly DiskOptions[];
   readonly once: boolean;
   readonly logLevel: LogLevel;
 }
@@ -138,24 +156,59 @@ function parseStrictly(args: readonly string[]): { values: Values; positionals: 
 }
 
 function serveOptions(values: Values, files: string[], friendly: boolean): ServeOptions {
-  const blkFile = text(values, 'blk-file') ?? files[0];
-  if (files.length > 1 || (files.length === 1 && values['blk-file'] !== undefined)) {
-    throw new OptionsError(`one disk image is served, got also "${files.at(-1)}"`);
+  const sources = diskSources(values, files, friendly);
+  const several = sources.length > 1;
+  for (const name of ['socket-path', 'fd', 'serial'] as const) {
+    if (several && values[name] !== undefined) {
+      throw new OptionsError(`--${name} is for one disk, and there are ${sources.length}`);
+    }
   }
-  if (blkFile === undefined || blkFile === '') {
+  const shared = sharedDiskOptions(values, friendly);
+  return {
+    friendly,
+    disks: sources.map((blkFile) => ({
+      ...shared,
+      blkFile,
+      socketPath: text(values, 'socket-path') ?? `${basename(blkFile ?? 'memory')}.sock`,
+    })),
+    once: values.once === true,
+    logLevel: oneOf(values, 'log-level', LOG_LEVELS),
+  };
+}
+
+/** The files to serve; null stands for memory. */
+function diskSources(values: Values, files: string[], friendly: boolean): Array<string | null> {
+  const blkFile = text(values, 'blk-file');
+  const named = blkFile === undefined ? files : [blkFile, ...files];
+  if (named.includes('')) throw new OptionsError('an empty file name, expected a path');
+  if (!friendly && named.length > 1) {
+    throw new OptionsError(`one disk image is served, got also "${named.at(-1)}"`);
+  }
+  if (values.memory !== undefined) {
+    if (named.length > 0) throw new OptionsError('--memory serves no file, got one as well');
+    return [null];
+  }
+  if (named.length === 0) {
     throw new OptionsError(
       friendly
         ? 'serve: which file? (vloop serve disk.img)'
         : 'no --blk-file=PATH given (see --help)',
     );
   }
-  const socketPath = text(values, 'socket-path');
+  return named;
+}
+
+function sharedDiskOptions(
+  values: Values,
+  friendly: boolean,
+): Omit<DiskOptions, 'blkFile' | 'socketPath'> {
   const fd = values.fd === undefined ? null : integer(values, 'fd', 0, 2 ** 20);
-  if (socketPath !== undefined && fd !== null) {
+  if (values['socket-path'] !== undefined && fd !== null) {
     throw new OptionsError('--socket-path and --fd exclude each other');
   }
-  if (socketPath === '') throw new OptionsError('--socket-path= is empty, expected a path');
-  if (socketPath === undefined && fd === null && !friendly) {
+  if (values['socket-path'] === '')
+    throw new OptionsError('--socket-path= is empty, expected a path');
+  if (values['socket-path'] === undefined && fd === null && !friendly) {
     throw new OptionsError('one of --socket-path=PATH and --fd=FDNUM is needed (see --help)');
   }
   const queueCount = integer(values, 'num-queues', 1, QUEUES_MAX);
@@ -163,11 +216,10 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
   if (workerCount > queueCount) {
     throw new OptionsError(`--workers=${workerCount}: more than --num-queues=${queueCount}`);
   }
+  const pollUs = text(values, 'poll-us') ?? 'auto';
   return {
-    friendly,
-    socketPath: socketPath ?? null,
     fd,
-    blkFile,
+    memoryBytes: values.memory === undefined ? 0 : size(values, 'memory'),
     readOnly: values['read-only'] === true,
     directIo: oneOf(values, 'direct-io', ['on', 'off', 'auto'] as const),
     aio: oneOf(values, 'aio', ['auto', 'io_uring', 'native', 'threads']),
@@ -176,12 +228,8 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     blockSizeBytes: Number(oneOf(values, 'block-size', BLOCK_SIZES.map(String))),
     queueCount,
     workerCount,
-    pollUs:
-      values['poll-us'] === undefined || values['poll-us'] === 'auto'
-        ? -1
-        : integer(values, 'poll-us', 0, 1000),
-    once: values.once === true,
-    logLevel: oneOf(values, 'log-level', LOG_LEVELS),
+    cpus: cpuList(values),
+    pollUs: pollUs === 'auto' ? -1 : integer(values, 'poll-us', 0, 1000),
   };
 }
 
@@ -207,6 +255,33 @@ function oneOf<const T extends string>(values: Values, name: OptionName, allowed
   const found = allowed.find((candidate) => candidate === value);
   if (found !== undefined) return found;
   throw new OptionsError(`--${name}=${value}: expected one of ${allowed.join(', ')}`);
+}
+
+/** Sizes as losetup takes them: K, KiB, M, … are powers of 1024; KB, MB, … of 1000. */
+function size(values: Values, name: OptionName): number {
+  const value = withDefault(values, name);
+  const match = /^(\d+)(?:([KMGT])(iB|B)?)?$/.exec(value);
+  const [, digits, unit, suffix] = match ?? [];
+  const power = unit === undefined ? 0 : 'KMGT'.indexOf(unit) + 1;
+  const bytes = Number(digits) * (suffix === 'B' ? 1000 : 1024) ** power;
+  if (match !== null && bytes >= 4096 && Number.isSafeInteger(bytes)) return bytes;
+  throw new OptionsError(`--${name}=${value}: expected a size from 4096 bytes on, as 64M or 1GiB`);
+}
+
+/** `0,2-3` → [0, 2, 3]. */
+function cpuList(values: Values): number[] {
+  const value = text(values, 'cpus');
+  if (value === undefined) return [];
+  const cpuCount = Math.min(machineCpus().length, CPU_COUNT_MAX);
+  const cpus = value.split(',').flatMap((part) => {
+    const [, first, last] = /^(\d+)(?:-(\d+))?$/.exec(part) ?? [];
+    const [from, to] = [Number(first), Number(last ?? first)];
+    return from <= to && to < cpuCount
+      ? Array.from({ length: to - from + 1 }, (_, i) => from + i)
+      : [Number.NaN];
+  });
+  if (!cpus.some(Number.isNaN)) return cpus;
+  throw new OptionsError(`--cpus=${value}: expected CPU numbers below ${cpuCount}, as 0,2-3`);
 }
 
 function serial(values: Values): string | null {
@@ -238,7 +313,7 @@ export function helpText(): string {
     "vloop: a virtual machine's disk, served from user space (vhost-user-blk back-end)",
     '',
     'usage:',
-    '  vloop serve IMAGE [options]                          serve IMAGE, say how to attach it',
+    '  vloop serve IMAGE... [options]                       serve IMAGE, say how to attach it',
     '  vloop --socket-path=PATH --blk-file=IMAGE [options]  the same, by the back-end conventions',
     '  vloop --fd=FDNUM --blk-file=IMAGE [options]          on an inherited socket',
     '',

@@ -1,23 +1,33 @@
 /**
- * Serves one disk until a signal, the last front-end of `--once`, or a failure. Prints, in the friendly
- * form, where the disk is and how to attach it.
+ * Serves disks until a signal, the last front-end of `--once`, or a failure. Prints, in the friendly
+ * form, where each disk is and how to attach it. Several disks of one process are one machine's: what
+ * ends one ends all.
  */
 import { rmSync } from 'node:fs';
-import { basename } from 'node:path';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { createLog, type Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
-import { adoptSocket, listenOn, Server } from '../vhost-user/server.ts';
+import { adoptSocket, listenOn, Server, type ServerSocket } from '../vhost-user/server.ts';
 import type { WorkerEvents } from '../worker/loop-workers.ts';
 import { type OpenDisk, openDisk } from './disk.ts';
-import type { ServeOptions } from './options.ts';
+import type { DiskOptions, ServeOptions } from './options.ts';
 
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
 const VIOLATION_LINES_MAX = 20;
 
-function workerEvents(log: Log, onDeath: (reason: string) => void): WorkerEvents {
+/** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
+const DRAIN_LIMIT_MS = 900;
+
+interface ServedDisk {
+  readonly open: OpenDisk;
+  readonly socket: ServerSocket;
+  readonly server: Server;
+  readonly log: Log;
+}
+
+function workerEvents(log: Log, onDeath: () => void): WorkerEvents {
   let violations = 0;
   return {
     onViolation(vring, violation) {
@@ -29,99 +39,132 @@ function workerEvents(log: Log, onDeath: (reason: string) => void): WorkerEvents
       }
     },
     onIoError(operation, errno, offsetBytes) {
-      const error = errnoName(errno);
       log.error(
-        { operation, error, offsetBytes },
+        { operation, error: errnoName(errno), offsetBytes },
         'the backing file failed; more of the same is only counted',
       );
     },
-    onDeath,
+    onDeath(reason) {
+      log.fatal({ reason }, 'a loop worker died');
+      onDeath();
+    },
   };
 }
 
-function describe({ backing, choice, shape }: OpenDisk, socketPath: string): string {
+function socketName({ path, fd }: ServerSocket): string {
+  return path ?? `fd ${fd}`;
+}
+
+function modeOf({ backing }: OpenDisk): string {
+  if (backing === null) return 'memory: nothing of it survives vloop';
+  return `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
+}
+
+function describe({ open, socket }: ServedDisk): string {
+  const { name, choice, shape } = open;
   const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
-  const mode = `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
   return [
-    `disk    ${backing.path} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
-    `mode    ${mode}`,
+    `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
+    `mode    ${modeOf(open)}`,
     `engine  ${choice.engine}: ${choice.engineReason}`,
     `serial  ${shape.serial}`,
-    `socket  ${socketPath}`,
-    '',
-    'Attach it to a guest (its memory has to be shared):',
-    '',
-    '  qemu-system-x86_64 -m 1G -machine q35,memory-backend=mem \\',
-    '    -object memory-backend-memfd,id=mem,size=1G,share=on \\',
-    `    -chardev socket,id=vloop0,path=${socketPath} \\`,
-    '    -device vhost-user-blk-pci,chardev=vloop0',
+    `socket  ${socketName(socket)}`,
     '',
     '',
   ].join('\n');
 }
 
-/** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
-const DRAIN_LIMIT_MS = 900;
+function attachLines(disks: readonly ServedDisk[]): string {
+  const devices = disks.flatMap(({ socket }, i) => [
+    `-chardev socket,id=vloop${i},path=${socketName(socket)}`,
+    `-device vhost-user-blk-pci,chardev=vloop${i}`,
+  ]);
+  const options = ['-object memory-backend-memfd,id=mem,size=1G,share=on', ...devices];
+  return [
+    `Attach ${disks.length === 1 ? 'it' : 'them'} to a guest (its memory has to be shared):`,
+    '',
+    '  qemu-system-x86_64 -m 1G -machine q35,memory-backend=mem \\',
+    `    ${options.join(' \\\n    ')}`,
+    '',
+    '',
+  ].join('\n');
+}
 
 /** What the log says once, when the disk can be used. */
-function servingFields({ backing, choice, shape, workers }: OpenDisk, socket: string) {
+function servingFields({ open, socket }: ServedDisk) {
+  const { name, backing, choice, shape, workers } = open;
   return {
-    file: backing.path,
+    file: name,
     sizeBytes: shape.capacitySectors * SECTOR_SIZE,
     readOnly: shape.readOnly,
-    directIo: backing.direct,
-    directIoReason: backing.directReason,
-    blockSize: shape.blockSizeBytes,
-    serial: shape.serial,
-    queues: shape.queueCount,
-    workers: workers.count,
+    directIo: backing?.direct ?? false,
+    directIoReason: backing?.directReason ?? 'the disk is in memory',
     engine: choice.engine,
     engineReason: choice.engineReason,
     ioPath: choice.path,
     ioPathReason: choice.pathReason,
-    socket,
+    blockSize: shape.blockSizeBytes,
+    serial: shape.serial,
+    queues: shape.queueCount,
+    workers: workers.count,
+    socket: socketName(socket),
   };
 }
 
-/** Ends at once, with what is running; the socket file goes with it. */
-function abandon(socketPath: string | null): void {
-  if (socketPath !== null) rmSync(socketPath, { force: true });
-  exitNow(1);
+async function serveDisk(options: DiskOptions, serve: ServeOptions, log: Log, onDeath: () => void) {
+  const open = await openDisk(options, workerEvents(log, onDeath));
+  const socket = options.fd === null ? listenOn(options.socketPath) : adoptSocket(options.fd);
+  const server = new Server(socket, open.disk, {
+    once: serve.once,
+    log: (level, fields, text) => log[level](fields, text),
+    onConnect: () => log.info('front-end connected'),
+    onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
+  });
+  const served: ServedDisk = { open, socket, server, log };
+  log.info(servingFields(served), 'serving');
+  return served;
+}
+
+async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
+  await server.ended;
+  await open.workers.end();
+  if (open.backing !== null) closeFile(open.backing.fd);
+  log.info(open.disk.counters(), 'summary');
 }
 
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog(options.logLevel);
-  const path = options.socketPath ?? `${basename(options.blkFile)}.sock`;
-  const events = workerEvents(log, (reason) => {
-    log.fatal({ reason }, 'a loop worker died');
-    abandon(options.fd === null ? path : null);
-  });
-  const open = await openDisk(options, events);
-  const { backing, disk, workers } = open;
-  const socket = options.fd === null ? listenOn(path) : adoptSocket(options.fd);
-  const server = new Server(socket, disk, {
-    once: options.once,
-    log: (level, fields, text) => log[level](fields, text),
-    onConnect: () => log.info('front-end connected'),
-    onDisconnect: () => log.info(disk.counters(), 'front-end disconnected'),
-  });
+  const disks: ServedDisk[] = [];
+  /** Ends at once, with what is running; the socket files go too. */
+  const abandon = () => {
+    for (const { socket } of disks) if (socket.path !== null) rmSync(socket.path, { force: true });
+    exitNow(1);
+  };
+  const several = options.disks.length > 1;
+  try {
+    for (const disk of options.disks) {
+      const diskLog = several ? log.child({ disk: disk.blkFile ?? 'memory' }) : log;
+      disks.push(await serveDisk(disk, options, diskLog, abandon));
+    }
+  } catch (error) {
+    for (const { server } of disks) server.stop();
+    await Promise.all(disks.map((disk) => disk.server.ended));
+    throw error;
+  }
   const onSignal = (signal: string) => {
     log.info({ signal }, 'ending: running requests complete first');
-    server.stop();
+    for (const { server } of disks) server.stop();
     setTimeout(() => {
       log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
-      abandon(socket.path);
+      abandon();
     }, DRAIN_LIMIT_MS).unref();
   };
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
-  const where = socket.path ?? `fd ${socket.fd}`;
-  log.info(servingFields(open, where), 'serving');
-  if (options.friendly) process.stdout.write(describe(open, where));
-  await server.ended;
-  await workers.end();
-  closeFile(backing.fd);
-  log.info(disk.counters(), 'summary');
+  if (options.friendly) {
+    process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
+  }
+  await Promise.all(disks.map(endDisk));
   return 0;
 }

@@ -15,6 +15,7 @@ import { declare, valueOrErrno } from './libc.ts';
 
 const mmap = declare('uintptr_t mmap(uintptr_t, size_t, int, int, int, int64_t)');
 const munmap = declare('int munmap(uintptr_t, size_t)');
+const madvise = declare('int madvise(uintptr_t, size_t, int)');
 const memcpy = declare('uintptr_t memcpy(uintptr_t, uintptr_t, size_t)');
 const memset = declare('uintptr_t memset(uintptr_t, int, size_t)');
 
@@ -52,4 +53,20 @@ export function copyMemory(to: number, from: number, lengthBytes: number): void 
 
 export function zeroMemory(address: number, lengthBytes: number): void {
   memset(address, 0, lengthBytes);
+}
+
+const MADV_DONTNEED = 4;
+const PAGE_BYTES = 4096;
+
+/** Zeroes a range of private anonymous memory; whole pages are given back to the system. */
+export function discardMemory(address: number, lengthBytes: number): void {
+  const first = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
+  const end = Math.floor((address + lengthBytes) / PAGE_BYTES) * PAGE_BYTES;
+  if (first >= end) {
+    memset(address, 0, lengthBytes);
+    return;
+  }
+  memset(address, 0, first - address);
+  memset(end, 0, address + lengthBytes - end);
+  madvise(first, end - first, MADV_DONTNEED);
 }

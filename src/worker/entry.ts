@@ -6,15 +6,16 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
-import type { HostMemory } from '../loop/host-memory.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
+import { pinToCpu } from '../sys/affinity.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
-import { copyMemory, mapAnonymous, unmap, viewMemory, zeroMemory } from '../sys/mmap.ts';
+import { viewMemory } from '../sys/mmap.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { LoopWorker } from './loop-worker.ts';
+import { MemoryArenas } from './memory-arenas.ts';
 import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
 import { PollWindow } from './poll-window.ts';
 import { openEngine } from './worker-engine.ts';
@@ -26,18 +27,7 @@ function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
-const hostMemory: HostMemory = {
-  copy: copyMemory,
-  zero: zeroMemory,
-  allocate(sizeBytes) {
-    const address = mapAnonymous(sizeBytes);
-    if (address < 0) throw new Error(`cannot map ${sizeBytes} bytes: ${errnoName(address)}`);
-    return { address, buffer: viewMemory(address, sizeBytes) };
-  },
-  release(address, sizeBytes) {
-    unmap(address, sizeBytes);
-  },
-};
+const hostMemory = new MemoryArenas();
 
 /** One line for each kind of failure; repeats are only counted (a guest can cause any number). */
 function onceEach(report: (operation: string, errno: number, offsetBytes: number) => void) {
@@ -85,8 +75,10 @@ function loopState(
 }
 
 function serve(birth: WorkerBirth): void {
+  const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
+  if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
   const now = () => performance.now() * 1000;
-  const { reactor, backing } = openEngine(birth, now);
+  const { reactor, backing } = openEngine(birth, hostMemory, now);
   const state = loopState(birth, backing, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount);
   const memory = new GuestMemory(birth.memorySlotCount, viewMemory);

@@ -32,8 +32,12 @@ export class WorkerError extends Error {
 
 export type WorkerSettings = Omit<
   WorkerBirth,
-  'workerIndex' | 'wakeFd' | 'shared' | 'counters' | 'backing'
-> & { readonly backing: Omit<WorkerBirth['backing'], 'resultFd' | 'board'> };
+  'workerIndex' | 'cpu' | 'wakeFd' | 'shared' | 'counters' | 'backing'
+> & {
+  readonly backing: Omit<WorkerBirth['backing'], 'resultFd' | 'board'>;
+  /** CPUs that workers are bound to, in turn; none: any. */
+  readonly cpus: readonly number[];
+};
 
 /** I/O threads for each loop worker, with the engine that needs them: as many blocking calls at once. */
 const IO_THREADS = 4;
@@ -128,8 +132,10 @@ export class LoopWorkers {
     const wakeFd = newEventfd();
     const resultFd = engine === 'io_uring' ? -1 : newEventfd();
     const board = engine === 'threads' ? new SharedArrayBuffer(JOB_BOARD_BYTES) : null;
+    const { cpus, ...rest } = settings;
     const birth: WorkerBirth = {
-      ...settings,
+      ...rest,
+      cpu: cpus[settings.workerIndex % cpus.length] ?? -1,
       wakeFd,
       backing: { ...settings.backing, resultFd, board },
     };

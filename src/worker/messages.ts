@@ -13,8 +13,14 @@ export interface WorkerBirth {
   readonly wakeFd: number;
   readonly queueCount: number;
   readonly memorySlotCount: number;
+  /** The CPU to run on, or -1 for any. */
+  readonly cpu: number;
   readonly backing: {
+    /** -1 for a disk in memory. */
     readonly fd: number;
+    /** Where a disk in memory is mapped; 0 for a file. */
+    readonly memoryAddress: number;
+    readonly sizeBytes: number;
     readonly engine: Engine;
     readonly path: IoPath;
     /** Signalled when there are results, for engines that deliver them themselves; else -1. */

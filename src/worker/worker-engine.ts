@@ -2,17 +2,21 @@
  * What a loop worker waits with and does its I/O through, for the engine that was chosen.
  */
 import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
+import { iovec } from '../../protocol/linux.ts';
 import { AioFile } from '../backing/aio-file.ts';
 import { CalledFile } from '../backing/called-file.ts';
 import { JobBoard } from '../backing/job-board.ts';
+import { MemoryDisk } from '../backing/memory-disk.ts';
 import { ThreadsFile } from '../backing/threads-file.ts';
 import { UringFile } from '../backing/uring-file.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { AioContext } from '../sys/aio.ts';
 import { createRing, enterRing, registerFiles, registerRingFd } from '../sys/io-uring.ts';
 import { errnoName, FixedBytes } from '../sys/libc.ts';
+import { copyMemory, discardMemory } from '../sys/mmap.ts';
 import { UringQueue } from '../uring/uring-queue.ts';
 import { EpollReactor } from './epoll-reactor.ts';
+import type { MemoryArenas } from './memory-arenas.ts';
 import type { WorkerBirth } from './messages.ts';
 import { KEY_RESULTS, type Reactor } from './reactor.ts';
 import { UringReactor } from './uring-reactor.ts';
@@ -32,12 +36,27 @@ const AIO_DEPTH = 1024;
 const AIO_BATCH = 128;
 
 /** Throws an Error whose message says why the engine cannot run. */
-export function openEngine(birth: WorkerBirth, now: () => number): WorkerEngine {
+export function openEngine(
+  birth: WorkerBirth,
+  arenas: MemoryArenas,
+  now: () => number,
+): WorkerEngine {
   const { engine, path, fd } = birth.backing;
   const plain = engine === 'io_uring' ? openUring(birth) : openEpoll(birth);
+  if (path === 'memory') return { ...plain, backing: openMemory(birth, arenas) };
   if (path === 'engine') return plain;
   const reads = path === 'calls';
   return { ...plain, backing: new CalledFile({ fd, engine: plain.backing, reads, now }) };
+}
+
+function openMemory(birth: WorkerBirth, arenas: MemoryArenas): BackingPort {
+  const { memoryAddress, sizeBytes } = birth.backing;
+  return new MemoryDisk(memoryAddress, sizeBytes, {
+    copy: copyMemory,
+    discard: discardMemory,
+    iovecBase: (pointer) => arenas.u64At(pointer + iovec.at.iov_base),
+    iovecLength: (pointer) => arenas.u64At(pointer + iovec.at.iov_len),
+  });
 }
 
 function openUring(birth: WorkerBirth): WorkerEngine {
@@ -45,7 +64,8 @@ function openUring(birth: WorkerBirth): WorkerEngine {
   if (typeof mapping === 'number') {
     throw new Error(`io_uring is not available: ${errnoName(mapping)} from io_uring_setup`);
   }
-  const registered = registerFiles(mapping.fd, [birth.backing.fd]);
+  const { fd } = birth.backing;
+  const registered = fd < 0 ? 0 : registerFiles(mapping.fd, [fd]);
   if (registered < 0) throw new Error(`cannot register the file: ${errnoName(registered)}`);
   // A registered ring fd saves the kernel a look-up each turn; kernels before 5.18 have none.
   const index = registerRingFd(mapping.fd);

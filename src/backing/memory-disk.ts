@@ -1,0 +1,89 @@
+/**
+ * A disk in this process's memory (`--memory=SIZE`): requests are copied in user space, without a system
+ * call. For scratch disks, and as the null device that shows what the data path itself costs. Nothing
+ * survives the process: a flush has nothing to do.
+ */
+import { EINVAL } from '../../protocol/linux.ts';
+import {
+  type BackingPort,
+  IO_FALLOCATE,
+  IO_FDATASYNC,
+  IO_READ,
+  IO_READV,
+  IO_WRITE,
+  type ResultSink,
+} from '../loop/backing-port.ts';
+import { ResultQueue } from './result-queue.ts';
+
+/** The memory calls that the disk is made of; src/sys has the real ones. */
+export interface MemoryCalls {
+  copy(toAddress: number, fromAddress: number, lengthBytes: number): void;
+  /** Zeroes a range of the disk's own mapping and gives its whole pages back. */
+  discard(address: number, lengthBytes: number): void;
+  /** The base and length of the iovec at an address. */
+  iovecBase(pointer: number): number;
+  iovecLength(pointer: number): number;
+}
+
+const IOVEC_BYTES = 16;
+
+export class MemoryDisk implements BackingPort {
+  readonly #address: number;
+  readonly #sizeBytes: number;
+  readonly #calls: MemoryCalls;
+  readonly #results = new ResultQueue();
+
+  constructor(address: number, sizeBytes: number, calls: MemoryCalls) {
+    this.#address = address;
+    this.#sizeBytes = sizeBytes;
+    this.#calls = calls;
+  }
+
+  submit(
+    operation: number,
+    tag: number,
+    offsetBytes: number,
+    address: number,
+    length: number,
+    _flags: number,
+  ): void {
+    this.#results.push(tag, this.#run(operation, offsetBytes, address, length));
+  }
+
+  reap(sink: ResultSink): number {
+    return this.#results.deliver(sink);
+  }
+
+  #run(operation: number, offsetBytes: number, address: number, length: number): number {
+    const place = this.#address + offsetBytes;
+    if (operation === IO_READ || operation === IO_WRITE) {
+      // The loop device has checked the range against the capacity; this is what memory safety rests on.
+      if (offsetBytes + length > this.#sizeBytes) return -EINVAL;
+      if (operation === IO_READ) this.#calls.copy(address, place, length);
+      else this.#calls.copy(place, address, length);
+      return length;
+    }
+    if (operation === IO_FDATASYNC) return 0;
+    if (operation === IO_FALLOCATE) {
+      if (offsetBytes + length > this.#sizeBytes) return -EINVAL;
+      this.#calls.discard(place, length);
+      return 0;
+    }
+    return this.#runVectors(operation, offsetBytes, address, length);
+  }
+
+  #runVectors(operation: number, offsetBytes: number, vectors: number, count: number): number {
+    const calls = this.#calls;
+    let done = 0;
+    for (let i = 0; i < count; i++) {
+      const base = calls.iovecBase(vectors + i * IOVEC_BYTES);
+      const length = calls.iovecLength(vectors + i * IOVEC_BYTES);
+      if (offsetBytes + done + length > this.#sizeBytes) return -EINVAL;
+      const place = this.#address + offsetBytes + done;
+      if (operation === IO_READV) calls.copy(base, place, length);
+      else calls.copy(place, base, length);
+      done += length;
+    }
+    return done;
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * Which CPUs a thread may run on (sched_setaffinity(2)).
+ */
+import { declare, FixedBytes, valueOrErrno } from './libc.ts';
+
+const sched_setaffinity = declare('int sched_setaffinity(int, size_t, uintptr_t)');
+
+/** CPUs that a mask can name (the kernel's CPU_SETSIZE). */
+export const CPU_COUNT_MAX = 1024;
+
+/** Binds the calling thread to one CPU. 0, or -errno (-EINVAL: there is no such CPU, or it is not ours). */
+export function pinToCpu(cpu: number): number {
+  const mask = new FixedBytes(CPU_COUNT_MAX / 8);
+  mask.bytes[Math.floor(cpu / 8)] = 1 << (cpu % 8);
+  return valueOrErrno(sched_setaffinity(0, mask.bytes.length, mask.address));
+}
