@@ -149,7 +149,9 @@ export class MockFrontEnd {
       client.send('SET_VRING_CALL', vringFdPayload(index, true), { fds: [callFd] });
     }
     client.send('SET_FEATURES', u64Payload(this.features));
-    for (const region of this.shared.regions) await this.addRegion(region);
+    for (const region of this.shared.regions) {
+      if (!this.#announced.has(region)) await this.addRegion(region);
+    }
     for (const { index } of this.queues) this.#sendRing(index);
     for (const { index } of this.queues) await this.enable(index, true);
   }
