@@ -2,10 +2,11 @@
  * eventfd(2): kicks come in on them, calls go out on them, and the main thread wakes its workers.
  */
 import { readlinkSync } from 'node:fs';
-import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../protocol/linux.ts';
+import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFL, F_SETFL } from '../../protocol/linux.ts';
 import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
 const eventfd = declare('int eventfd(unsigned int, int)');
+const fcntl = declare('int fcntl(int, int, intptr_t)');
 const read = declare('intptr_t read(int, uintptr_t, size_t)');
 const write = declare('intptr_t write(int, uintptr_t, size_t)');
 
@@ -13,18 +14,22 @@ const one = new FixedBytes(8);
 one.view.setUint32(0, 1, true);
 const count = new FixedBytes(8);
 
-/** A non-blocking eventfd, or -errno. */
-export function createEventfd(): number {
-  return valueOrErrno(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+/** An eventfd, non-blocking unless told otherwise, or -errno. */
+export function createEventfd(flags = EFD_NONBLOCK): number {
+  return valueOrErrno(eventfd(0, flags | EFD_CLOEXEC));
 }
 
-/** Whether an fd is an eventfd; a file system without /proc is given the benefit of the doubt. */
-export function isEventfd(fd: number): boolean {
+/**
+ * Whether a received fd is an eventfd; it is made non-blocking, as QEMU's back-ends do: one whose
+ * counter its sender has filled would block whoever signals it. Without /proc it is taken for one.
+ */
+export function adoptEventfd(fd: number): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]';
+    if (readlinkSync(`/proc/self/fd/${fd}`) !== 'anon_inode:[eventfd]') return false;
   } catch {
-    return true;
+    // Not to be told: the benefit of the doubt.
   }
+  return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | EFD_NONBLOCK) >= 0;
 }
 
 /** Adds one. 0, or -errno (-EAGAIN: the counter is full, so the reader is awake anyway). */

@@ -7,7 +7,7 @@ import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { EAGAIN } from '../../protocol/linux.ts';
 import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
-import { isEventfd } from '../sys/eventfd.ts';
+import { adoptEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
@@ -41,7 +41,7 @@ export class Connection {
       disk,
       send: (bytes) => this.#send(bytes),
       closeFd: closeSync,
-      isEventfd,
+      adoptEventfd,
       log,
     });
     this.#watch = watchReadable(fd, () => this.#readable());

@@ -36,8 +36,8 @@ export interface SessionPort {
   readonly disk: SessionDisk;
   send(bytes: Uint8Array): void;
   closeFd(fd: number): void;
-  /** Writing to anything else could block a worker for good. */
-  isEventfd(fd: number): boolean;
+  /** False: the fd is no eventfd, and writing to it could block a worker for good. */
+  adoptEventfd(fd: number): boolean;
   /** Something that a person should read; `level` as in pino. */
   log(
     level: 'debug' | 'info' | 'warn',

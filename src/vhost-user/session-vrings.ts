@@ -155,7 +155,7 @@ export class SessionVrings {
       throw new ProtocolError(`${row.name}: u64=0x${word.toString(16)} has unknown bits`);
     }
     const vring = this.#vring(row, Number(word) & VHOST_USER_VRING_IDX_MASK);
-    if (fds.length > 0 && !this.#port.isEventfd(fds[0]!)) {
+    if (fds.length > 0 && !this.#port.adoptEventfd(fds[0]!)) {
       throw new ProtocolError(`${row.name}: the file descriptor is not an eventfd`);
     }
     const fd = fds.shift() ?? -1;

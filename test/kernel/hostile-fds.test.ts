@@ -3,7 +3,8 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
+import { EFD_NONBLOCK } from '../../protocol/linux.ts';
+import { createEventfd } from '../../src/sys/eventfd.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { encodeMessage, u64Payload, vringFdPayload } from '../support/vhost-user-messages.ts';
@@ -119,14 +120,35 @@ describe('an fd that is no eventfd', () => {
   );
 });
 
-test('a call eventfd whose counter is full blocks nobody', async () => {
-  const { queue, client } = await disk.connect();
-  // 2^64-2 is as far as an eventfd counts; the next write would block.
-  const almost = Buffer.alloc(8);
-  almost.writeBigUInt64LE(2n ** 64n - 2n);
-  writeSync(spare, almost);
-  expect(signalEventfd(spare)).toBeLessThan(0);
-  client.send('SET_VRING_CALL', vringFdPayload(0, true), { fds: [spare] });
-  for (let i = 0; i < 10; i++) await queue.mustRun(blk.read(0, 512));
-  expect(await disk.stopVloop()).toMatchObject({ status: 0 });
+describe.each([
+  ['that blocks', 0],
+  ['that does not block', EFD_NONBLOCK],
+])('a call eventfd %s, its counter full', (_, flags) => {
+  let full: number;
+
+  beforeEach(() => {
+    full = createEventfd(flags);
+    // As far as an eventfd counts: the next write waits for a reader.
+    const almost = Buffer.alloc(8);
+    almost.writeBigUInt64LE(2n ** 64n - 2n);
+    writeSync(full, almost);
+  });
+
+  afterEach(() => {
+    closeSync(full);
+  });
+
+  test('of a running ring stops no worker', async () => {
+    const { queue, client } = await disk.connect();
+    client.send('SET_VRING_CALL', vringFdPayload(0, true), { fds: [full] });
+    for (let i = 0; i < 10; i++) await queue.mustRun(blk.read(0, 512));
+    expect(await disk.stopVloop()).toMatchObject({ status: 0 });
+  });
+
+  test('of a stopped ring stops no session', async () => {
+    const { client } = await disk.connect();
+    client.send('SET_VRING_CALL', vringFdPayload(3, true), { fds: [full] });
+    await client.request('GET_FEATURES');
+    expect(await disk.stopVloop()).toMatchObject({ status: 0 });
+  });
 });

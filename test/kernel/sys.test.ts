@@ -17,7 +17,7 @@ import {
   F_SEAL_SHRINK,
 } from '../../protocol/linux.ts';
 import { inspectFile, lockFile, openFile } from '../../src/sys/block-file.ts';
-import { createEventfd, drainEventfd, isEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
+import { adoptEventfd, createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
 import { errnoName } from '../../src/sys/libc.ts';
 import { addSeals, createMemfd, sealsOf } from '../../src/sys/memfd.ts';
 import {
@@ -82,8 +82,8 @@ describe('eventfds', () => {
   });
 
   test('are told from other files', () => {
-    expect(isEventfd(own(createEventfd()))).toBe(true);
-    expect(isEventfd(own(createMemfd('vloop-test')))).toBe(false);
+    expect(adoptEventfd(own(createEventfd()))).toBe(true);
+    expect(adoptEventfd(own(createMemfd('vloop-test')))).toBe(false);
   });
 
   test('a closed one is -EBADF', () => {
@@ -161,7 +161,7 @@ describe('sockets', () => {
     for (const received of fds) {
       own(received);
       expect(received).not.toBe(fd);
-      expect(isEventfd(received)).toBe(true);
+      expect(adoptEventfd(received)).toBe(true);
     }
     const later: number[] = [];
     expect(server.receive(100, later)).toEqual(Uint8Array.of(2, 3));

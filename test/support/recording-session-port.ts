@@ -169,7 +169,7 @@ export class RecordedSession {
       disk: this.disk,
       send: (bytes) => this.replies.push(decodeReply(bytes)),
       closeFd: (fd) => this.fds.close(fd),
-      isEventfd: (fd) => !this.fds.notEventfds.has(fd),
+      adoptEventfd: (fd) => !this.fds.notEventfds.has(fd),
       log: (level, fields, text) =>
         this.logLines.push({ level, text, error: String(fields['error'] ?? '') }),
     };
