@@ -164,13 +164,19 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     }
   }
   const shared = sharedDiskOptions(values, friendly);
+  const disks = sources.map((blkFile) => ({
+    ...shared,
+    blkFile,
+    socketPath: text(values, 'socket-path') ?? `${basename(blkFile ?? 'memory')}.sock`,
+  }));
+  const paths = disks.map((disk) => disk.socketPath);
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice !== undefined) {
+    throw new OptionsError(`two disks would share the socket ${twice}: their file names are equal`);
+  }
   return {
     friendly,
-    disks: sources.map((blkFile) => ({
-      ...shared,
-      blkFile,
-      socketPath: text(values, 'socket-path') ?? `${basename(blkFile ?? 'memory')}.sock`,
-    })),
+    disks,
     once: values.once === true,
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
   };
