@@ -9,6 +9,7 @@ began=$SECONDS
 
 say_title 'vloop demo: a virtual machine formats, fills and verifies a disk served from user space'
 if [[ ! -x ../node_modules/.bin/node && -z ${VLOOP:-} ]]; then
+  command -v npm >/dev/null || stop 'npm is missing: install Node.js first'
   say_step 'npm ci'
   npm --prefix .. ci --no-audit --no-fund --silent || stop "'npm ci' failed"
 fi

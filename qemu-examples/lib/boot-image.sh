@@ -47,7 +47,8 @@ END
     echo boot)
   local mkimage=("$tools/usr/bin/grub-mkimage" -c "$build/early.cfg" -p /boot/grub)
   "${mkimage[@]}" -O i386-pc -d "$grub/i386-pc" -o "$build/core.img" biosdisk "${modules[@]}"
-  "${mkimage[@]}" -O x86_64-efi -d "$grub/x86_64-efi" -o "$build/bootx64.efi" fat "${modules[@]}"
+  "${mkimage[@]}" -O x86_64-efi -d "$grub/x86_64-efi" -o "$build/bootx64.efi" \
+    fat "${modules[@]}"
 
   # core.img's own defaults say "the rest of me follows from sector 2", so no grub-install is needed.
   dd if="$grub/i386-pc/boot.img" of="$image" bs=440 count=1 conv=notrunc status=none
