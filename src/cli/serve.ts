@@ -141,28 +141,36 @@ export async function serve(options: ServeOptions): Promise<number> {
     for (const { socket } of disks) if (socket.path !== null) rmSync(socket.path, { force: true });
     exitNow(1);
   };
-  const several = options.disks.length > 1;
-  try {
-    for (const disk of options.disks) {
-      const diskLog = several ? log.child({ disk: disk.blkFile ?? 'memory' }) : log;
-      disks.push(await serveDisk(disk, options, diskLog, abandon));
-    }
-  } catch (error) {
+  let ending = false;
+  const stopAll = () => {
     for (const { server } of disks) server.stop();
-    await Promise.all(disks.map((disk) => disk.server.ended));
-    throw error;
-  }
+  };
   const onSignal = (signal: string) => {
+    ending = true;
     log.info({ signal }, 'ending: running requests complete first');
-    for (const { server } of disks) server.stop();
+    stopAll();
     setTimeout(() => {
       log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
       abandon();
     }, DRAIN_LIMIT_MS).unref();
   };
+  // Before the first disk can be connected to: its front-end may be at work while the next one opens.
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
-  if (options.friendly) {
+  const several = options.disks.length > 1;
+  try {
+    for (const disk of options.disks) {
+      if (ending) break;
+      const diskLog = several ? log.child({ disk: disk.blkFile ?? 'memory' }) : log;
+      disks.push(await serveDisk(disk, options, diskLog, abandon));
+    }
+  } catch (error) {
+    stopAll();
+    await Promise.all(disks.map((disk) => disk.server.ended));
+    throw error;
+  }
+  if (ending) stopAll();
+  else if (options.friendly) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
   await Promise.all(disks.map(endDisk));

@@ -4,6 +4,7 @@
 import { closeSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { acceptConnection, connectTo, listenAt } from '../../src/sys/unix-socket.ts';
 import { BusyFrontEnd } from '../support/busy-frontend-process.ts';
@@ -51,6 +52,26 @@ describe('SIGTERM', () => {
     expect(status, disk.vloop.stderr).toBe(0);
     expect(tookMs).toBeLessThan(1000);
     expect(disk.vloop.log('summary')[0]).toMatchObject({ errors: 0, guestViolations: 0 });
+  });
+
+  test('at any moment of the start ends it in time, and leaves no socket file', async () => {
+    disk = new ServedDisk();
+    const args = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`];
+    for (let afterMs = 0; afterMs <= 400; afterMs += 25) {
+      const vloop = new VloopProcess({ args });
+      await sleep(afterMs);
+      const { tookMs } = await vloop.end();
+      expect(tookMs, `after ${afterMs} ms`).toBeLessThan(1000);
+      expect(existsSync(disk.socket), `after ${afterMs} ms`).toBe(false);
+    }
+  });
+
+  test('as soon as it says that it serves is a clean end', async () => {
+    disk = new ServedDisk();
+    for (let i = 0; i < 10; i++) {
+      await disk.startVloop();
+      expect(await disk.stopVloop()).toMatchObject({ status: 0 });
+    }
   });
 
   test('every request that was taken is answered first', async () => {
