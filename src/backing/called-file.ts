@@ -60,7 +60,7 @@ export class CalledFile implements BackingPort {
       operation === IO_FALLOCATE ||
       (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
     const start = leave || isRead ? 0 : this.#now();
-    if (leave || start < this.#pausedUntilUs) {
+    if (leave || (!isRead && start < this.#pausedUntilUs)) {
       this.#engine.submit(operation, tag, offsetBytes, address, length, flags);
       return;
     }
