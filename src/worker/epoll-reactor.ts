@@ -36,7 +36,10 @@ export class EpollReactor implements Reactor {
   }
 
   reap(sink: ReactorSink): boolean {
-    for (let i = 0; i < this.#epoll.count; i++) sink.onSignal(this.#epoll.key(i));
+    const { count } = this.#epoll;
+    // A worker that finds work as it arms kicks does not wait, and looks here all the same.
+    this.#epoll.count = 0;
+    for (let i = 0; i < count; i++) sink.onSignal(this.#epoll.key(i));
     return false;
   }
 }
