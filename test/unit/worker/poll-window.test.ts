@@ -46,6 +46,26 @@ describe('an adaptive window', () => {
     expect(window.begin()).toBe(0);
   });
 
+  test('a hit between two misses keeps it open; misses of before a hit do not count', () => {
+    const window = new PollWindow(-1);
+    for (let i = 0; i < 10; i++) {
+      window.hit();
+      window.miss();
+      expect(window.begin()).toBe(POLL_US_MAX);
+    }
+  });
+
+  test('shut, it probes one spell in 32 for ever: a microsecond a spell', () => {
+    const window = new PollWindow(-1);
+    let polledUs = 0;
+    for (let probe = 0; probe < 100; probe++) {
+      expect(spellsUntilPoll(window)).toBe(32);
+      window.miss();
+      polledUs += POLL_US_MAX;
+    }
+    expect(polledUs / 3200).toBeLessThanOrEqual(1);
+  });
+
   test('it never polls longer than the limit', () => {
     const window = new PollWindow(-1);
     for (let i = 0; i < 1000; i++) {
