@@ -4,7 +4,6 @@
 import { closeSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { acceptConnection, connectTo, listenAt } from '../../src/sys/unix-socket.ts';
 import { BusyFrontEnd } from '../support/busy-frontend-process.ts';
@@ -14,7 +13,6 @@ import { MockFrontEnd } from '../support/mock-frontend.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { VhostUserClient } from '../support/vhost-user-client.ts';
 import { VloopProcess } from '../support/vloop-process.ts';
-import { eventually } from '../support/waiting.ts';
 
 let disk: ServedDisk;
 const busy: BusyFrontEnd[] = [];
@@ -30,62 +28,6 @@ async function underLoad(queueCount = 4): Promise<BusyFrontEnd> {
   await frontEnd.busy();
   return frontEnd;
 }
-
-describe('SIGTERM', () => {
-  test('without a front-end ends it at once with status 0, the socket file gone', async () => {
-    disk = await ServedDisk.serve();
-    const { status, tookMs } = await disk.stopVloop();
-    expect(status).toBe(0);
-    expect(tookMs).toBeLessThan(1000);
-    expect(existsSync(disk.socket)).toBe(false);
-  });
-
-  test.each([
-    [['--aio=io_uring']],
-    [['--aio=native', '--direct-io=on']],
-    [['--aio=threads']],
-    [['--io-path=calls']],
-  ])('under load drains and exits 0 within a second: %j', async (args) => {
-    disk = await ServedDisk.serve({ args: ['--workers=2', ...args] });
-    await underLoad();
-    const { status, tookMs } = await disk.stopVloop();
-    expect(status, disk.vloop.stderr).toBe(0);
-    expect(tookMs).toBeLessThan(1000);
-    expect(disk.vloop.log('summary')[0]).toMatchObject({ errors: 0, guestViolations: 0 });
-  });
-
-  test('at any moment of the start ends it in time, and leaves no socket file', async () => {
-    disk = new ServedDisk();
-    const args = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`];
-    for (let afterMs = 0; afterMs <= 400; afterMs += 25) {
-      const vloop = new VloopProcess({ args });
-      await sleep(afterMs);
-      const { tookMs } = await vloop.end();
-      expect(tookMs, `after ${afterMs} ms`).toBeLessThan(1000);
-      expect(existsSync(disk.socket), `after ${afterMs} ms`).toBe(false);
-    }
-  });
-
-  test('as soon as it says that it serves is a clean end', async () => {
-    disk = new ServedDisk();
-    for (let i = 0; i < 10; i++) {
-      await disk.startVloop();
-      expect(await disk.stopVloop()).toMatchObject({ status: 0 });
-    }
-  });
-
-  test('every request that was taken is answered first', async () => {
-    disk = await ServedDisk.serve();
-    const { queue } = await disk.connect({ placeCount: 100 });
-    for (let i = 0; i < 30; i++) queue.offer(blk.write(i * 8, noise(4096, i + 1)));
-    queue.kick();
-    await eventually('first answer', 5000, () => queue.driver.usedIdx > 0 || undefined);
-    await disk.stopVloop();
-    const answers = queue.collect();
-    expect(disk.vloop.log('summary')[0]?.['writes']).toBe(answers.length);
-    for (const { request } of answers) expect(request.status).toBe(0);
-  });
-});
 
 describe('a front-end that is killed under load', () => {
   test('bug class 16: the next is served; fds and mappings are back where they were', async () => {

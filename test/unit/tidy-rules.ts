@@ -214,7 +214,9 @@ export function functionsOf({
         (at === start || later.startsWith(`${indent})`)),
     );
     if (opens < 0 || !lines[opens]!.trimEnd().endsWith('{')) return [];
-    const end = lines.findIndex((later, at) => at > opens && later.trimEnd() === `${indent}}`);
+    // A method of an object literal ends with a comma.
+    const ends = [`${indent}}`, `${indent}},`];
+    const end = lines.findIndex((later, at) => at > opens && ends.includes(later.trimEnd()));
     return end < 0 ? [] : [{ name, line: start + 1, length: end - start + 1 }];
   });
 }
