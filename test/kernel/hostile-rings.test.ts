@@ -226,3 +226,41 @@ describe('requests that are wrong and have a place for their status', () => {
     expect(disk.vloop.stderr.length).toBeLessThan(20_000);
   });
 });
+
+test('bug class 6: the longest chains at every head of two rings cost a bounded amount of memory', async () => {
+  frontEnd.close();
+  const size = 1024;
+  const pieces = 1022;
+  const crowd = await disk.connect({ queueCount: 2, queueSize: size, placeCount: 1 });
+  const before = disk.vloop.rssBytes();
+  const { ram, regions } = crowd.shared;
+  const header = regions[0]!.guestAddress + 512 * 1024;
+  const [buffers, table] = [header + 4096, header + 64 * 1024];
+  ram.write(header, blkHeader(0));
+  // A header, 1022 sectors that no two make one piece, a status: one table for all of them.
+  crowd.queue.driver.rawTable(table, [
+    { address: header, lengthBytes: 16, flags: VRING_DESC_F_NEXT, next: 1 },
+    ...Array.from({ length: pieces }, (_, i) => ({
+      address: buffers + (i % 2) * 4096,
+      lengthBytes: SECTOR,
+      flags: VRING_DESC_F_WRITE | VRING_DESC_F_NEXT,
+      next: i + 2,
+    })),
+    { address: header + 16, lengthBytes: 1, flags: status },
+  ]);
+  const lengthBytes = (pieces + 2) * 16;
+  for (const queue of crowd.queues) {
+    const { driver } = queue;
+    for (let head = 0; head < size; head++) {
+      driver.rawDescriptor(head, { address: table, lengthBytes, flags: VRING_DESC_F_INDIRECT });
+      driver.rawAvailEntry(head, head);
+    }
+    driver.rawAvailIdx(size);
+    queue.kickAnyway();
+  }
+  for (const { driver } of crowd.queues) {
+    await eventually('all answers', 20_000, () => driver.usedIdx === size || undefined);
+  }
+  expect(ram.read(header + 16, 1)[0]).toBe(VIRTIO_BLK_S_OK);
+  expect(disk.vloop.rssBytes() - before).toBeLessThan(64 * 2 ** 20);
+});
