@@ -64,6 +64,8 @@ export class MockQueue {
   readonly #pending = new Map<number, Pending>();
   readonly #freePlaces: number[];
   readonly #placeOfHead = new Map<number, number>();
+  /** An answer was there when calls were armed: the device owes no call for it. */
+  #answeredUncalled = false;
 
   constructor(ram: GuestRam, options: QueueOptions) {
     const { index, size, eventIdx, base, ringAt, placesAt, placeCount } = options;
@@ -104,7 +106,7 @@ export class MockQueue {
 
   /** Makes offered requests visible, and kicks when the device wants that. */
   kick(): void {
-    if (this.byCalls) this.driver.armCalls();
+    if (this.byCalls && this.driver.armCalls()) this.#answeredUncalled = true;
     if (this.driver.publish()) this.kickAnyway();
   }
 
@@ -134,8 +136,8 @@ export class MockQueue {
     return await eventually(what, timeoutMs, () => {
       if (this.byCalls && !this.#wasCalled()) return undefined;
       const found = this.collect();
-      // Arm before the next look, look after arming: an answer in between is not missed.
-      if (this.byCalls && this.driver.armCalls()) found.push(...this.collect());
+      // Arm before the next look, look after arming, until nothing came in between.
+      while (this.byCalls && this.driver.armCalls()) found.push(...this.collect());
       return found.length > 0 ? found : undefined;
     });
   }
@@ -172,7 +174,9 @@ export class MockQueue {
   #wasCalled(): boolean {
     const calls = drainEventfd(this.callFd);
     if (calls > 0) this.callCount += calls;
-    return calls > 0;
+    const uncalled = this.#answeredUncalled;
+    this.#answeredUncalled = false;
+    return calls > 0 || uncalled;
   }
 
   close(): void {
