@@ -126,10 +126,11 @@ test('the friendly form says where the disk is and how to attach it', async () =
     args: ['serve', disk.image, `--socket-path=${disk.socket}`, '--serial=friendly'],
   });
   try {
+    // stdout is another pipe than the log's: it may come later.
+    await eventually('words', 5000, () => vloop.stdout.includes('share=on') || undefined);
     expect(vloop.stdout).toContain(disk.image);
     expect(vloop.stdout).toContain('serial  friendly');
     expect(vloop.stdout).toContain(`-chardev socket,id=vloop0,path=${disk.socket}`);
-    expect(vloop.stdout).toContain('share=on');
     expect(await vloop.end('SIGINT')).toMatchObject({ status: 0 });
   } finally {
     await vloop.kill();
