@@ -27,6 +27,8 @@ export interface VloopOptions {
   readonly args: readonly string[];
   /** fds that the child inherits as 3, 4, …; they stay the caller's. */
   readonly inheritedFds?: readonly number[];
+  /** A program that starts vloop, with its arguments: it puts the command line behind them. */
+  readonly through?: readonly string[];
 }
 
 export class VloopProcess {
@@ -36,12 +38,13 @@ export class VloopProcess {
   #stderr = '';
   #gone = false;
 
-  constructor({ args, inheritedFds = [] }: VloopOptions) {
+  constructor({ args, inheritedFds = [], through = [] }: VloopOptions) {
     const locked = join(CHECKOUT, 'node_modules/.bin/node');
     const node = existsSync(locked) ? locked : process.execPath;
     const script = join(CHECKOUT, 'src/cli/vloop.js');
     const started = performance.now();
-    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', node, script, ...args], {
+    const command = [...through, node, script, ...args];
+    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', 'pipe', 'pipe', ...inheritedFds],
     });
     this.#child.stdout?.on('data', (chunk: Buffer) => {
