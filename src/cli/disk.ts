@@ -16,6 +16,11 @@ import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
 import type { DiskOptions } from './options.ts';
 
+export interface DiskEvents extends WorkerEvents {
+  /** The front-end could truncate memory that it has shared. */
+  onShrinkable(): void;
+}
+
 export interface OpenDisk {
   readonly name: string;
   /** Null: the disk is in memory. */
@@ -89,7 +94,7 @@ function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
 const MEMORY_BLOCK_BYTES = 4096;
 
 /** Throws BackingError or WorkerError; nothing is left open then but by the process. */
-export async function openDisk(options: DiskOptions, events: WorkerEvents): Promise<OpenDisk> {
+export async function openDisk(options: DiskOptions, events: DiskEvents): Promise<OpenDisk> {
   const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
   const backing =
     blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
@@ -120,6 +125,6 @@ export async function openDisk(options: DiskOptions, events: WorkerEvents): Prom
     pollUs: options.pollUs,
   };
   const workers = await LoopWorkers.start(options.workerCount, settings, events);
-  const disk = new LoopDisk(shape, workers);
+  const disk = new LoopDisk(shape, workers, events.onShrinkable);
   return { name: blkFile ?? 'memory', backing, choice, shape, disk, workers };
 }

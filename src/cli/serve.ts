@@ -10,8 +10,7 @@ import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
 import { adoptSocket, listenOn, Server, type ServerSocket } from '../vhost-user/server.ts';
-import type { WorkerEvents } from '../worker/loop-workers.ts';
-import { type OpenDisk, openDisk } from './disk.ts';
+import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
@@ -27,8 +26,9 @@ interface ServedDisk {
   readonly log: Log;
 }
 
-function workerEvents(log: Log, onDeath: () => void): WorkerEvents {
+function diskEvents(log: Log, onDeath: () => void): DiskEvents {
   let violations = 0;
+  let shrinkable = false;
   return {
     onViolation(vring, violation) {
       if (violations++ < VIOLATION_LINES_MAX) {
@@ -43,6 +43,10 @@ function workerEvents(log: Log, onDeath: () => void): WorkerEvents {
         { operation, error: errnoName(errno), offsetBytes },
         'the backing file failed; more of the same is only counted',
       );
+    },
+    onShrinkable() {
+      if (!shrinkable) log.info('guest memory is not sealed: its owner must not truncate it');
+      shrinkable = true;
     },
     onDeath(reason) {
       log.fatal({ reason }, 'a loop worker died');
@@ -112,7 +116,7 @@ function servingFields({ open, socket }: ServedDisk) {
 }
 
 async function serveDisk(options: DiskOptions, serve: ServeOptions, log: Log, onDeath: () => void) {
-  const open = await openDisk(options, workerEvents(log, onDeath));
+  const open = await openDisk(options, diskEvents(log, onDeath));
   const socket = options.fd === null ? listenOn(options.socketPath) : adoptSocket(options.fd);
   const server = new Server(socket, open.disk, {
     once: serve.once,

@@ -4,8 +4,10 @@
  * their memory against shrinking; many cannot).
  */
 import { fstatSync } from 'node:fs';
+import { F_SEAL_SHRINK } from '../../protocol/linux.ts';
 import type { MappedRegion, RegionDescription } from '../memory/region-table.ts';
 import { errnoName } from '../sys/libc.ts';
+import { sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
 
 const PAGE_BYTES = 4096;
@@ -25,6 +27,12 @@ export function mapGuestRegion(region: RegionDescription, fd: number): number | 
     return `cannot map ${sizeBytes} bytes at offset ${mmapOffset} (${errnoName(address)}): is the memory shared (share=on)?`;
   }
   return address;
+}
+
+/** Whether whoever holds the fd could shrink the file under its mapping. */
+export function canShrink(fd: number): boolean {
+  const seals = sealsOf(fd);
+  return seals < 0 || (seals & F_SEAL_SHRINK) === 0;
 }
 
 export function unmapGuestRegion(region: MappedRegion): void {

@@ -17,7 +17,7 @@ import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts'
 import { sumCounters } from '../loop/counters.ts';
 import { type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
-import { mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
+import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
 
@@ -28,12 +28,15 @@ export class LoopDisk {
   readonly memorySlotCount = VHOST_USER_MAX_RAM_SLOTS;
 
   readonly #workers: LoopWorkers;
+  readonly #onShrinkable: () => void;
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
   readonly #running = new Set<number>();
   #acked = 0n;
   #writeback = true;
 
-  constructor(shape: DiskShape, workers: LoopWorkers) {
+  /** `onShrinkable`: memory has arrived that its owner can truncate, which would kill this process. */
+  constructor(shape: DiskShape, workers: LoopWorkers, onShrinkable: () => void) {
+    this.#onShrinkable = onShrinkable;
     this.shape = shape;
     this.features = offeredFeatures(shape);
     this.queueCount = shape.queueCount;
@@ -72,7 +75,7 @@ export class LoopDisk {
   async addRegion(region: RegionDescription, fd: number): Promise<string | null> {
     const refusal = this.#regions.refusal(region);
     if (refusal !== null) return refusal;
-    const address = mapGuestRegion(region, fd);
+    const address = this.#map(region, fd);
     if (typeof address === 'string') return address;
     const mapped = this.#regions.add(region, address);
     await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [], add: [mapped] });
@@ -102,7 +105,7 @@ export class LoopDisk {
     for (const { region, fd } of regions) {
       refusal = this.#regions.refusal(region);
       if (refusal !== null) break;
-      const address = mapGuestRegion(region, fd);
+      const address = this.#map(region, fd);
       if (typeof address === 'string') {
         refusal = address;
         break;
@@ -149,6 +152,11 @@ export class LoopDisk {
     await this.replaceRegions([]);
     this.#acked = 0n;
     this.#writeback = true;
+  }
+
+  #map(region: RegionDescription, fd: number): number | string {
+    if (canShrink(fd)) this.#onShrinkable();
+    return mapGuestRegion(region, fd);
   }
 
   async #setMode(): Promise<void> {

@@ -177,7 +177,14 @@ export class WorkerVrings {
     for (const vring of this.#vrings.values()) {
       if (vring.queue === null) this.#activate(vring);
     }
+    if (removing && this.#vrings.size === 0) this.#releaseCommands();
     return null;
+  }
+
+  /** The front-end has gone: what its requests made of iovec memory goes too (bug class 6). */
+  #releaseCommands(): void {
+    for (const commands of this.#commands.values()) commands.release();
+    this.#commands.clear();
   }
 
   #setFd(index: number, which: 'kick' | 'call' | 'err', fd: number): WorkerAnswer {
