@@ -8,8 +8,9 @@ import { JOB_SLOTS, type JobBoard } from './job-board.ts';
 export class ThreadsFile implements BackingPort {
   readonly #board: JobBoard;
   readonly #free: number[] = [];
-  /** Operations that found the board full, six numbers each, oldest first. */
-  #overflow: number[] = [];
+  /** Operations that found the board full, six numbers each, oldest first; done ones before the start. */
+  readonly #overflow: number[] = [];
+  #overflowStart = 0;
 
   constructor(board: JobBoard) {
     this.#board = board;
@@ -53,10 +54,11 @@ export class ThreadsFile implements BackingPort {
     return count;
   }
 
+  /** As many as there are free slots: the others stay where they are, however many wait. */
   #resubmit(): void {
     const waiting = this.#overflow;
-    this.#overflow = [];
-    for (let i = 0; i < waiting.length; i += 6) {
+    let i = this.#overflowStart;
+    for (; i < waiting.length && this.#free.length > 0; i += 6) {
       this.submit(
         waiting[i]!,
         waiting[i + 1]!,
@@ -66,5 +68,10 @@ export class ThreadsFile implements BackingPort {
         waiting[i + 5]!,
       );
     }
+    if (2 * i >= waiting.length) {
+      waiting.splice(0, i);
+      i = 0;
+    }
+    this.#overflowStart = i;
   }
 }

@@ -159,4 +159,23 @@ describe('more operations than the board has slots', () => {
     }
     expect(done.sort((a, b) => a - b)).toEqual(range(0, first + 500));
   });
+
+  test('cost the same each, however many wait', () => {
+    /** Microseconds for an operation while `count` are under way. */
+    const costUs = (count: number) => {
+      const { file, thread } = newFile();
+      submit(file, 0, count);
+      const start = performance.now();
+      let done = 0;
+      while (done < 2000) {
+        work(thread, 4);
+        done += file.reap({ onResult() {} });
+      }
+      return ((performance.now() - start) * 1000) / done;
+    };
+    const least = (count: number) => Math.min(costUs(count), costUs(count), costUs(count));
+    const [few, many] = [least(4 * JOB_SLOTS), least(64 * JOB_SLOTS)];
+    // Sixteen times as many wait; a cost that grows with them would be about as many times higher.
+    expect(many / few, `${few} µs with few, ${many} µs with many`).toBeLessThan(8);
+  });
 });
