@@ -152,7 +152,10 @@ describe('real threads', () => {
 
   function collectAll(board: JobBoard): number[] | undefined {
     const slots = [];
-    for (let slot = board.collect(); slot >= 0; slot = board.collect()) slots.push(slot);
+    for (let slot = board.collect(); slot >= 0; slot = board.collect()) {
+      slots.push(slot);
+      if (slots.length > JOB_SLOTS) throw new Error('more results than slots');
+    }
     return slots.length > 0 ? slots : undefined;
   }
 
