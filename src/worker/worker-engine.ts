@@ -31,8 +31,11 @@ const SQ_ENTRIES = 512;
 const CQ_ENTRIES = 4096;
 /** How long a worker sleeps between looks at a ring whose driver does not kick. */
 const POLLED_RING_NAP_NS = 50_000;
-/** Operations in flight in the kernel, and in a first batch; more wait in the batch. */
-const AIO_DEPTH = 1024;
+/**
+ * Operations in flight in the kernel, and in a first batch; more wait in the batch. Contexts share
+ * fs.aio-max-nr (65536 by default) with the whole machine, so one does not take much of it.
+ */
+const AIO_DEPTH = 256;
 const AIO_BATCH = 128;
 
 /** Throws an Error whose message says why the engine cannot run. */

@@ -8,7 +8,7 @@ import { BlkioClient, compileBlkioLoad } from './blkio-client.ts';
 import { type Client, workloads } from './client.ts';
 import { readConditions } from './conditions.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
-import { type Peers, startPeers, stopPeers } from './peers.ts';
+import { cacheImage, type Peers, startPeers, stopPeers } from './peers.ts';
 import { QemuImgClient } from './qemu-img-client.ts';
 import { checkTargets, compare, conditionLines, idleLine, table, targetLines } from './report.ts';
 import { runWorkload, type WorkloadResult } from './rounds.ts';
@@ -30,6 +30,7 @@ async function makeClients(workspace: Workspace, wanted: readonly string[]): Pro
 }
 
 async function measureAll(
+  workspace: Workspace,
   peers: Peers,
   clients: readonly Client[],
   options: BenchOptions,
@@ -39,6 +40,7 @@ async function measureAll(
     for (const workload of workloads) {
       if (!workload.name.includes(options.only ?? '')) continue;
       const { rounds, seconds } = options;
+      cacheImage(workspace, options.pieces ?? (workload.write ? 'small' : 'large'));
       const sides = [peers.ours, peers.theirs];
       results.push(await runWorkload(client, sides, workload, { rounds, seconds, progress }));
     }
@@ -55,7 +57,9 @@ async function bench(root: TrixieRoot, workspace: Workspace, options: BenchOptio
     process.execPath,
   );
   const peers = await startPeers(workspace, options);
-  const results = await measureAll(peers, clients, options).finally(() => stopPeers(peers));
+  const results = await measureAll(workspace, peers, clients, options).finally(() =>
+    stopPeers(peers),
+  );
   const { ours, theirs } = peers;
   const comparisons = results.map((result) => compare(result, ours.label, theirs.label));
   const targets = checkTargets(comparisons);

@@ -1,12 +1,15 @@
 /** The benchmark's command line, parsed and checked. */
 import { parseArgs } from 'node:util';
 import { type BackEndName, backEndNames } from '../support/back-end-process.ts';
+import type { CachePieces } from './peers.ts';
 
 export type BenchOptions = {
   rounds: number;
   seconds: number;
   imageMib: number;
   directIo: string;
+  /** Null: large pieces for reads, small ones for writes. */
+  pieces: CachePieces | null;
   ours: BackEndName;
   theirs: BackEndName;
   only: string | undefined;
@@ -19,6 +22,7 @@ export const usage = `make bench, or: node test/bench/main.ts [options]
   --rounds=N         rounds for each workload (5)
   --seconds=N        length of one measurement (1.5)
   --image-mib=N      size of the image, kept in the page cache (256)
+  --pieces=KIND      of the page cache: large or small (large for reads, small for writes)
   --only=TEXT        only workloads whose name holds TEXT
   --clients=A,B      of qemu-img, blkio, blkio-spin (qemu-img,blkio)
   --direct-io=MODE   vloop's --direct-io (off: the peer uses the page cache too)
@@ -36,6 +40,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       'image-mib': { type: 'string', default: '256' },
       'direct-io': { type: 'string', default: 'off' },
       ours: { type: 'string', default: 'vloop' },
+      pieces: { type: 'string' },
       only: { type: 'string' },
       clients: { type: 'string', default: 'qemu-img,blkio' },
       json: { type: 'string' },
@@ -47,6 +52,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     seconds: positive('seconds', values.seconds),
     imageMib: positive('image-mib', values['image-mib']),
     directIo: values['direct-io'],
+    pieces: piecesOf(values.pieces),
     ours: backEnd(values.ours),
     theirs: 'qemu-storage-daemon',
     only: values.only,
@@ -54,6 +60,11 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     json: values.json,
     vloopArguments: values.vloop,
   };
+}
+
+function piecesOf(text: string | undefined): CachePieces | null {
+  if (text === undefined || text === 'large' || text === 'small') return text ?? null;
+  throw new Error(`--pieces=${text}: expected large or small`);
 }
 
 function positive(option: string, text: string): number {

@@ -91,7 +91,7 @@ export function conditionLines(conditions: Conditions, clients: readonly string[
   const c = conditions;
   return [
     `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.othersBefore)} busy before`,
-    `image: ${c.imageMib} MiB on ${c.fileSystem}, in the page cache, --direct-io=${c.directIo}`,
+    `image: ${c.imageMib} MiB on ${c.fileSystem}, in the page cache (large pieces for reads, small for writes, or as --pieces says), --direct-io=${c.directIo}`,
     `vloop ${c.commit} on Node ${c.node}; peer: ${c.peer}`,
     ...clients.map((client) => `client: ${client}`),
   ];
