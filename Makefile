@@ -1,9 +1,11 @@
 # vloop: what people and CI call. `make help` lists the targets.
-# Node 24 comes with `npm ci` (node_modules/.bin/node), so the machine's own Node only has to run npm.
+# Node 24 comes with `npm ci`, so the machine's own Node only has to run npm.
 
 SHELL := /bin/bash
 BIN := node_modules/.bin
 VITEST := $(BIN)/vitest run
+# First in the path: tools that start with `env node` get Node 24, whatever the machine's own is.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test check unit property conformance kernel guest bench build docs clean
 
