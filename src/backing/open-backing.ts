@@ -104,7 +104,8 @@ export function openBacking(options: BackingOptions): OpenBacking {
   try {
     const facts = inspectFile(fd, path);
     const kind = requireDiskKind(facts, path);
-    const inMemory = facts.fileSystemMagic === TMPFS_MAGIC;
+    // A block device's node lies in devtmpfs, which says nothing of where its bytes are.
+    const inMemory = kind === 'regular' && facts.fileSystemMagic === TMPFS_MAGIC;
     const wanted = options.directIo !== 'off' && !inMemory;
     const directFd = wanted ? tryDirect(path, readOnly) : -EINVAL;
     const decision = decideDirectIo({
