@@ -3,38 +3,14 @@
  */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
-import {
-  type MessageName,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-  VHOST_USER_PROTOCOL_F_MQ,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
-} from '../../../protocol/vhost-user.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../../protocol/virtio-blk.ts';
-import {
-  VHOST_USER_F_PROTOCOL_FEATURES,
-  VIRTIO_F_VERSION_1,
-} from '../../../protocol/virtio-ring.ts';
 import { RecordedSession } from '../../support/recording-session-port.ts';
+import { ALL_PROTOCOL, MODERN, REGION, sessionSteps } from '../../support/session-steps.ts';
 import {
   configPayload,
   memTablePayload,
-  replyU64,
-  requestCode,
   singleRegionPayload,
-  u64Payload,
 } from '../../support/vhost-user-messages.ts';
-
-const ALL_PROTOCOL = bitsToWord(
-  VHOST_USER_PROTOCOL_F_MQ,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-);
-const MODERN = bitsToWord(VIRTIO_F_VERSION_1, VHOST_USER_F_PROTOCOL_FEATURES);
-const REGION = { guestAddress: 0, sizeBytes: 4096, userAddress: 0x7000, mmapOffset: 0 };
 
 let it: RecordedSession;
 
@@ -42,22 +18,7 @@ beforeEach(() => {
   it = new RecordedSession();
 });
 
-/** Acks protocol features and driver features. */
-async function negotiate(protocol = ALL_PROTOCOL, features = MODERN): Promise<void> {
-  await it.say('SET_PROTOCOL_FEATURES', u64Payload(protocol));
-  await it.say('SET_FEATURES', u64Payload(features));
-}
-
-const statusOf = async (
-  name: MessageName | number,
-  payload?: Uint8Array,
-  fds = 0,
-): Promise<bigint | undefined> => {
-  const replies = await it.say(name, payload, { fds, needReply: true });
-  expect(replies).toHaveLength(1);
-  expect(replies[0]).toMatchObject({ request: requestCode(name), flags: 5 });
-  return replyU64(replies[0]!);
-};
+const { negotiate, statusOf } = sessionSteps(() => it);
 
 describe('memory', () => {
   test('a table is handed over whole; its fds are closed afterwards', async () => {

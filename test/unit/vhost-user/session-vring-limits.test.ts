@@ -5,22 +5,15 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
 import { VHOST_USER_PROTOCOL_F_REPLY_ACK } from '../../../protocol/vhost-user.ts';
-import {
-  VHOST_USER_F_PROTOCOL_FEATURES,
-  VIRTIO_F_VERSION_1,
-  VIRTIO_RING_F_INDIRECT_DESC,
-} from '../../../protocol/virtio-ring.ts';
+import { VIRTIO_RING_F_INDIRECT_DESC } from '../../../protocol/virtio-ring.ts';
 import { RecordedSession } from '../../support/recording-session-port.ts';
+import { MODERN, PLACE, sessionSteps } from '../../support/session-steps.ts';
 import {
-  replyU64,
   u64Payload,
   vringAddrPayload,
   vringFdPayload,
   vringStatePayload,
 } from '../../support/vhost-user-messages.ts';
-
-const PLACE = { desc: 0x1000, avail: 0x2000, used: 0x3000 };
-const MODERN = bitsToWord(VIRTIO_F_VERSION_1, VHOST_USER_F_PROTOCOL_FEATURES);
 
 let it: RecordedSession;
 
@@ -29,29 +22,7 @@ beforeEach(async () => {
   await it.say('SET_PROTOCOL_FEATURES', u64Payload(bitsToWord(VHOST_USER_PROTOCOL_F_REPLY_ACK)));
 });
 
-async function setUp(index: number, features = MODERN): Promise<void> {
-  await it.say('SET_FEATURES', u64Payload(features));
-  await it.say('SET_VRING_NUM', vringStatePayload(index, 128));
-  await it.say('SET_VRING_BASE', vringStatePayload(index, 7));
-  await it.say('SET_VRING_ADDR', vringAddrPayload(index, PLACE));
-}
-
-async function kick(index: number): Promise<void> {
-  await it.say('SET_VRING_KICK', vringFdPayload(index, true), { fds: 1 });
-}
-
-async function baseOf(index: number): Promise<number> {
-  const [reply] = await it.say('GET_VRING_BASE', vringStatePayload(index, 0));
-  expect(reply?.payload.getUint32(0, true)).toBe(index);
-  return reply!.payload.getUint32(4, true);
-}
-
-/** Whether a message is refused, by its acknowledgement. */
-async function isRefused(...message: Parameters<RecordedSession['say']>): Promise<boolean> {
-  const [request, payload, options] = message;
-  const [reply] = await it.say(request, payload, { ...options, needReply: true });
-  return replyU64(reply!) !== 0n;
-}
+const { setUp, kick, baseOf, isRefused } = sessionSteps(() => it);
 
 describe('bug class 9: the geometry of a running ring is frozen', () => {
   beforeEach(async () => {

@@ -6,11 +6,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
 import {
   type MessageName,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
-  VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../../protocol/vhost-user.ts';
 import {
@@ -18,11 +14,9 @@ import {
   VIRTIO_BLK_F_FLUSH,
   VIRTIO_BLK_F_RO,
 } from '../../../protocol/virtio-blk.ts';
-import {
-  VHOST_USER_F_PROTOCOL_FEATURES,
-  VIRTIO_F_VERSION_1,
-} from '../../../protocol/virtio-ring.ts';
+import { VHOST_USER_F_PROTOCOL_FEATURES } from '../../../protocol/virtio-ring.ts';
 import { RecordedSession } from '../../support/recording-session-port.ts';
+import { ALL_PROTOCOL, MODERN, REGION, sessionSteps } from '../../support/session-steps.ts';
 import {
   configPayload,
   MESSAGE_NAMES,
@@ -37,38 +31,13 @@ import {
   vringStatePayload,
 } from '../../support/vhost-user-messages.ts';
 
-const ALL_PROTOCOL = bitsToWord(
-  VHOST_USER_PROTOCOL_F_MQ,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-);
-const MODERN = bitsToWord(VIRTIO_F_VERSION_1, VHOST_USER_F_PROTOCOL_FEATURES);
-const REGION = { guestAddress: 0, sizeBytes: 4096, userAddress: 0x7000, mmapOffset: 0 };
-
 let it: RecordedSession;
 
 beforeEach(() => {
   it = new RecordedSession();
 });
 
-/** Acks protocol features and driver features. */
-async function negotiate(protocol = ALL_PROTOCOL, features = MODERN): Promise<void> {
-  await it.say('SET_PROTOCOL_FEATURES', u64Payload(protocol));
-  await it.say('SET_FEATURES', u64Payload(features));
-}
-
-const statusOf = async (
-  name: MessageName | number,
-  payload?: Uint8Array,
-  fds = 0,
-): Promise<bigint | undefined> => {
-  const replies = await it.say(name, payload, { fds, needReply: true });
-  expect(replies).toHaveLength(1);
-  expect(replies[0]).toMatchObject({ request: requestCode(name), flags: 5 });
-  return replyU64(replies[0]!);
-};
+const { negotiate, statusOf } = sessionSteps(() => it);
 
 /** A right example of each message, in a session that is negotiated. */
 const EXAMPLES: Record<MessageName, { payload?: Uint8Array; fds?: number }> = {
