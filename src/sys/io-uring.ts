@@ -28,7 +28,7 @@ import { EINVAL, MAP_POPULATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../../p
 import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 import { unmap, viewMemory } from './mmap.ts';
 
-// libc has no wrappers; syscall() takes its arguments in registers as any function does on x86-64.
+// libc has no wrappers; on x86-64 syscall() takes its arguments in registers like every function.
 const setup = declare('int syscall(long, unsigned int, uintptr_t)');
 const enter = declare(
   'int syscall(long, int, unsigned int, unsigned int, unsigned int, uintptr_t, size_t)',

@@ -14,7 +14,7 @@ export function loadAcquire16(ring: Uint16Array, index: number): number {
 /**
  * Publishes an index: everything written before is visible to a driver that sees it. It is also a full
  * barrier against later loads, which avail_event → avail.idx and used.idx → used_event both need
- * (virtio 1.3 §2.7.7.2, §2.7.10.1: store, then re-check the other side).
+ * (virtio 1.3 §2.7.7.2, §2.7.10.2: store, then re-check the other side).
  */
 export function storeRelease16(ring: Uint16Array, index: number, value: number): void {
   Atomics.store(ring, index, value);

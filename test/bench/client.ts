@@ -1,5 +1,5 @@
 /**
- * What the benchmark asks of a load generator. A client connects to a back-end as any front-end does, so the same
+ * What the benchmark asks of a load generator. A client connects to a back-end like every front-end, so the same
  * one drives vloop and its peer.
  */
 import type { BackEndProcess } from '../support/back-end-process.ts';
