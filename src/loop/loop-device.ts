@@ -6,12 +6,6 @@
 import { TAG_SLOT_BITS, TAG_SLOT_MASK } from './loop-commands.ts';
 import type { LoopQueue } from './loop-queue.ts';
 
-/**
- * Requests taken from one vring before the next is looked at and completions are published: small
- * enough that the driver refills its ring while this side works, large enough to share system calls.
- */
-export const SERVE_BATCH = 16;
-
 export class LoopDevice {
   readonly #queues: Array<LoopQueue | null>;
   /** The queues that run, in a dense array: what a turn walks. */
@@ -44,7 +38,7 @@ export class LoopDevice {
     let more = false;
     const running = this.#running;
     for (let i = 0; i < running.length; i++) {
-      if (running[i]!.serve(SERVE_BATCH) === SERVE_BATCH) more = true;
+      if (running[i]!.serve()) more = true;
     }
     return more;
   }

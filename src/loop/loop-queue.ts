@@ -39,6 +39,7 @@ import {
 } from './counters.ts';
 import { type LoopCommands, TAG_SLOT_BITS } from './loop-commands.ts';
 import type { LoopState } from './loop-state.ts';
+import { ServeBatch } from './serve-batch.ts';
 
 const COUNTER_OF_OP = new Uint8Array(8);
 COUNTER_OF_OP[OP_NONE] = COUNT_OTHERS;
@@ -79,6 +80,7 @@ export class LoopQueue {
   readonly #chain: DescriptorChain;
   readonly #request = new BlkRequest();
   readonly #steps: CommandSteps;
+  readonly #batch = new ServeBatch();
   readonly #resume: (tag: number) => void;
 
   constructor(state: LoopState, options: LoopQueueOptions) {
@@ -101,7 +103,7 @@ export class LoopQueue {
 
   /** Whether there is something to serve right now. */
   hasWork(): boolean {
-    return this.#canPop && this.vring.hasAvailable();
+    return this.#canPop && this.vring.availableCount() !== 0;
   }
 
   /** Asks for kicks again. True: a chain is there already. */
@@ -109,9 +111,12 @@ export class LoopQueue {
     return this.#canPop && this.vring.armKicks();
   }
 
-  /** Starts up to `limit` requests. How many were taken. */
-  serve(limit: number): number {
-    if (!this.#canPop) return 0;
+  /** Starts a batch of requests. True: there may be more. */
+  serve(): boolean {
+    if (!this.#canPop) return false;
+    const available = this.vring.availableCount();
+    if (available === 0) return false;
+    const limit = this.#batch.limit(this.vring.inFlightCount + available);
     let taken = 0;
     while (taken < limit) {
       const popped = this.vring.pop(this.#chain);
@@ -127,7 +132,7 @@ export class LoopQueue {
       taken++;
       this.#start(this.#chain.head);
     }
-    return taken;
+    return taken === limit;
   }
 
   /** Publishes what has completed and calls the driver if it wants that. */

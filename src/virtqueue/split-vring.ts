@@ -79,11 +79,12 @@ export class SplitVring implements Vring {
     return this.#nextAvailIdx;
   }
 
-  hasAvailable(): boolean {
+  availableCount(): number {
+    if (this.broken !== 0) return 0;
+    const next = this.#nextAvailIdx;
+    // An index that a driver takes back does not take back what was seen.
     return (
-      this.broken === 0 &&
-      (this.#seenAvailIdx !== this.#nextAvailIdx ||
-        loadAcquire16(this.#avail, IDX) !== this.#nextAvailIdx)
+      idxDistance(next, loadAcquire16(this.#avail, IDX)) || idxDistance(next, this.#seenAvailIdx)
     );
   }
 
@@ -155,7 +156,7 @@ export class SplitVring implements Vring {
     if (this.#eventIdx) storeRelease16(this.#used, RING + 4 * this.size, this.#nextAvailIdx);
     else storeRelease16(this.#used, FLAGS, 0);
     // Pairs with the driver's full barrier between avail.idx and reading avail_event (§2.7.13.4.1).
-    return this.hasAvailable();
+    return this.availableCount() !== 0;
   }
 
   #violate(violation: number): number {

@@ -17,8 +17,8 @@ export interface Vring {
   break(violation: number): void;
   /** Breaks the ring for a violation found in the chain just taken, which counts as never taken. */
   refuse(head: number, violation: number): void;
-  /** Whether the driver has made chains available that were not taken yet. */
-  hasAvailable(): boolean;
+  /** Chains that the driver has made available and that were not taken yet; 0 when `pop` would find none. */
+  availableCount(): number;
   /** Gives a head back with the bytes written to its writable part; not visible before `publish`. */
   push(head: number, writtenBytes: number): void;
   /** Makes pushed elements visible. True: the driver wants a call. */

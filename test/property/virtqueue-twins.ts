@@ -132,10 +132,13 @@ export class RingTwins {
 
   expectSameState(): void {
     const { vring } = this.#real;
-    expect([vring.inFlightCount, vring.broken < 0, BigInt(vring.base)]).toEqual([
-      this.#naive.inFlight.size,
-      this.#naive.broken,
-      this.#naive.next,
+    const naive = this.#naive;
+    const { inFlightCount, broken, base } = vring;
+    expect([inFlightCount, broken < 0, BigInt(base), vring.availableCount() !== 0]).toEqual([
+      naive.inFlight.size,
+      naive.broken,
+      naive.next,
+      naive.hasAvailable && !naive.broken,
     ]);
   }
 

@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_IOERR } from '../../../protocol/virtio-blk.ts';
-import { SERVE_BATCH } from '../../../src/loop/loop-device.ts';
+import { SERVE_BATCH_MAX } from '../../../src/loop/serve-batch.ts';
 import { AVAIL_IDX_JUMP, REQUEST_NO_STATUS_BYTE } from '../../../src/virtqueue/ring-violation.ts';
 import { LoopRig, RIG_DATA_AT } from '../../support/loop-rig.ts';
 import { blk } from '../../support/mock-driver-blk.ts';
@@ -63,11 +63,11 @@ describe('calls', () => {
 });
 
 test('a flooded vring does not starve another', () => {
-  const rig = new LoopRig({ queueCount: 2, ringSize: 256 });
-  for (let i = 0; i < 64; i++) rig.offer(read);
+  const rig = new LoopRig({ queueCount: 2, ringSize: 1024 });
+  for (let i = 0; i < 256; i++) rig.offer(read);
   const other = rig.offer(read, { queue: 1 });
   expect(rig.device.serve()).toBe(true);
-  expect(rig.device.queue(0)!.vring.inFlightCount).toBe(SERVE_BATCH);
+  expect(rig.device.queue(0)!.vring.inFlightCount).toBe(SERVE_BATCH_MAX);
   expect(rig.device.queue(1)!.vring.inFlightCount).toBe(1);
   rig.settle();
   expect(other.answers).toHaveLength(1);

@@ -33,7 +33,7 @@ function serve({ vring, chain }: RingSetup, writtenBytes = 1): { taken: number; 
 describe('taking and giving back', () => {
   test('an empty ring gives nothing', () => {
     const { vring, chain } = ringSetup({ size: SIZE });
-    expect(vring.hasAvailable()).toBe(false);
+    expect(vring.availableCount()).toBe(0);
     expect(vring.pop(chain)).toBe(0);
     expect(vring.publish()).toBe(false);
   });
@@ -146,7 +146,7 @@ describe('base', () => {
     const setup = ringSetup({ size: SIZE });
     offer(setup, 2);
     const vring = setup.restart({ base: 0 });
-    expect(vring.hasAvailable()).toBe(true);
+    expect(vring.availableCount()).toBe(2);
     expect(serve({ ...setup, vring }).taken).toBe(2);
   });
 });
@@ -206,7 +206,7 @@ describe('a violation breaks the ring', () => {
     expect(setup.vring.pop(setup.chain)).toBe(HEAD_OUT_OF_RANGE);
     expect(setup.vring.broken).toBe(HEAD_OUT_OF_RANGE);
     expect(setup.vring.pop(setup.chain)).toBe(0);
-    expect(setup.vring.hasAvailable()).toBe(false);
+    expect(setup.vring.availableCount()).toBe(0);
     expect(setup.vring.armKicks()).toBe(false);
     setup.vring.push(0, 1);
     setup.vring.publish();
