@@ -38,6 +38,8 @@ export class CalledFile implements BackingPort {
   readonly #now: () => number;
   readonly #results = new ResultQueue();
   #pausedUntilUs = 0;
+  /** When the last write of this batch ended, or -1. */
+  #lastEndUs = -1;
 
   constructor(options: CalledFileOptions) {
     this.#fd = options.fd;
@@ -59,18 +61,31 @@ export class CalledFile implements BackingPort {
       operation === IO_FDATASYNC ||
       operation === IO_FALLOCATE ||
       (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
-    const start = leave || isRead ? 0 : this.#now();
-    if (leave || (!isRead && start < this.#pausedUntilUs)) {
+    if (leave || (!isRead && this.#isPaused())) {
       this.#engine.submit(operation, tag, offsetBytes, address, length, flags);
       return;
     }
+    if (isRead) {
+      this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
+      return;
+    }
+    // One look at the clock a call: what ended the one before it starts this one.
+    const startUs = this.#lastEndUs < 0 ? this.#now() : this.#lastEndUs;
     this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
-    if (isRead) return;
-    const end = this.#now();
-    if (end - start > SLOW_CALL_US) this.#pausedUntilUs = end + PAUSE_US;
+    const endUs = this.#now();
+    this.#lastEndUs = endUs;
+    if (endUs - startUs > SLOW_CALL_US) this.#pausedUntilUs = endUs + PAUSE_US;
   }
 
   reap(sink: ResultSink): number {
+    this.#lastEndUs = -1;
     return this.#results.deliver(sink) + this.#engine.reap(sink);
+  }
+
+  #isPaused(): boolean {
+    if (this.#pausedUntilUs === 0) return false;
+    if (this.#now() < this.#pausedUntilUs) return true;
+    this.#pausedUntilUs = 0;
+    return false;
   }
 }

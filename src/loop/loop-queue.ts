@@ -81,6 +81,8 @@ export class LoopQueue {
   readonly #request = new BlkRequest();
   readonly #steps: CommandSteps;
   readonly #batch = new ServeBatch();
+  /** Requests answered since the last batch was taken: the driver may not have replaced them yet. */
+  #answered = 0;
   readonly #resume: (tag: number) => void;
 
   constructor(state: LoopState, options: LoopQueueOptions) {
@@ -116,7 +118,8 @@ export class LoopQueue {
     if (!this.#canPop) return false;
     const available = this.vring.availableCount();
     if (available === 0) return false;
-    const limit = this.#batch.limit(this.vring.inFlightCount + available);
+    const limit = this.#batch.limit(this.vring.inFlightCount + available + this.#answered);
+    this.#answered = 0;
     let taken = 0;
     while (taken < limit) {
       const popped = this.vring.pop(this.#chain);
@@ -162,6 +165,7 @@ export class LoopQueue {
     const bytes = this.#memory.bytesOfSlot[commands.statusSlot[slot]!]!;
     bytes[commands.statusOffset[slot]!] = status;
     this.vring.push(slot, usedBytes);
+    this.#answered++;
     const counters = this.#counters;
     counters[COUNT_BOUNCED]! += commands.bounced[slot]!;
     if (status === VIRTIO_BLK_S_OK) {

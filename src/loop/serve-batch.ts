@@ -12,7 +12,10 @@ export class ServeBatch {
   /** The most that was outstanding lately: drivers that wait for answers show less between their waves. */
   #depth = 1;
 
-  /** The limit of a turn that begins with `outstanding` requests, taken or not. */
+  /**
+   * The limit of a turn that begins with `outstanding` requests: in flight, available, or answered so
+   * lately that the driver is at work on them.
+   */
   limit(outstanding: number): number {
     if (outstanding > this.#depth) this.#depth = outstanding;
     else if (this.#depth > 1) this.#depth--;

@@ -73,6 +73,23 @@ test('a flooded vring does not starve another', () => {
   expect(other.answers).toHaveLength(1);
 });
 
+test('a driver that replaces answered requests a turn later gets batches as large', () => {
+  const rig = new LoopRig({ ringSize: 512 });
+  const { vring } = rig.device.queue(0)!;
+  for (let i = 0; i < 32; i++) rig.offer(read);
+  const batches: number[] = [];
+  for (let turn = 0, answered = 0; turn < 40; turn++) {
+    rig.device.serve();
+    for (let i = 0; i < answered; i++) rig.offer(read);
+    answered = vring.inFlightCount;
+    batches.push(answered);
+    rig.backing.reap(rig.device);
+    rig.device.publish();
+    rig.drivers[0]!.collect();
+  }
+  expect(Math.min(...batches)).toBeGreaterThanOrEqual(16);
+});
+
 describe('a vring that the driver breaks', () => {
   test('takes nothing more, and what it had is answered', () => {
     const rig = new LoopRig();
