@@ -29,7 +29,7 @@ check: node_modules/.installed ## types, lint and format
 unit property conformance kernel guest: node_modules/.installed ## one part of the tests
 	$(VITEST) --project $@
 
-bench: node_modules/.installed ## vloop against qemu-storage-daemon, alternating
+bench: node_modules/.installed ## vloop against qemu-storage-daemon and the host's own limit
 	$(BIN)/node test/bench/main.ts $(BENCH_ARGS)
 
 build: node_modules/.installed ## dist/ for the published package

@@ -1,40 +1,59 @@
 /**
- * blkio-load.c as a client: random offsets, every request timed, little work of its own, so that the back-end and
- * not the client sets the figure. It either sleeps for its completions, as a guest does, or spins on the used ring,
- * which leaves the back-end's own wake-ups alone.
+ * blkio-load.c as a client: any workload, every request timed, little work of its own, so that the back-end and not
+ * the client sets the figure. It can also check every byte, which is done before anything is measured.
  */
 import { join } from 'node:path';
 import type { BackEndProcess } from '../support/back-end-process.ts';
 import { compileBlkioProgram } from '../support/blkio-program.ts';
 import type { TrixieRoot, Workspace } from '../support/trixie-root.ts';
-import type { Client, Measurement, Workload } from './client.ts';
+import type { Client, Measurement } from './client.ts';
+import type { Workload } from './workload.ts';
 
 const GRACE_MS = 20_000;
-
-export type WaitMode = 'sleep' | 'spin';
+const VERIFY_SECONDS = 0.3;
+/** The first processor is the client's where it polls; a pinned back-end has another. */
+const CLIENT_CPU = 0;
 
 /** What blkio-load prints. */
-type Answer = { requests: number; seconds: number; p50Us: number; p99Us: number; p999Us: number };
+export type BlkioAnswer = {
+  requests: number;
+  seconds: number;
+  busySeconds: number;
+  /** Blocks whose bytes were compared. */
+  checked: number;
+  p50Us: number;
+  p99Us: number;
+  p999Us: number;
+};
 
 export function compileBlkioLoad(workspace: Workspace): Promise<string> {
   return compileBlkioProgram(workspace, join(import.meta.dirname, 'blkio-load.c'));
 }
 
 export class BlkioClient implements Client {
-  readonly name: string;
-  readonly describe: string;
+  readonly name = 'blkio';
+  readonly describe =
+    'blkio: test/bench/blkio-load.c on libblkio, one thread for all queues, sleeps for completions or polls';
   readonly #root: TrixieRoot;
   readonly #program: string;
-  readonly #mode: WaitMode;
 
   /** `program` is where compileBlkioLoad put it. */
-  constructor(root: TrixieRoot, program: string, mode: WaitMode) {
-    this.name = mode === 'sleep' ? 'blkio' : 'blkio-spin';
-    const wait = mode === 'sleep' ? 'sleeps for completions' : 'spins on the used ring';
-    this.describe = `${this.name}: test/bench/blkio-load.c on libblkio, random blocks, ${wait}`;
+  constructor(root: TrixieRoot, program: string) {
     this.#root = root;
     this.#program = program;
-    this.#mode = mode;
+  }
+
+  async run(
+    backEnd: BackEndProcess,
+    seconds: number,
+    settings: Readonly<Record<string, string | number>>,
+  ): Promise<BlkioAnswer> {
+    const words = Object.entries({ seconds, ...settings }).map(
+      ([name, value]) => `${name}=${value}`,
+    );
+    const command = [this.#program, backEnd.socketInside, ...words];
+    const output = await this.#root.mustRun(command, seconds * 1000 + GRACE_MS);
+    return JSON.parse(output) as BlkioAnswer;
   }
 
   async measure(
@@ -42,18 +61,26 @@ export class BlkioClient implements Client {
     workload: Workload,
     seconds: number,
   ): Promise<Measurement> {
-    const { write, depth, sizeBytes } = workload;
-    const output = await this.#root.mustRun(
-      [
-        this.#program,
-        backEnd.socketInside,
-        write ? 'write' : 'read',
-        ...[depth, sizeBytes, seconds].map(String),
-        this.#mode,
-      ],
-      seconds * 1000 + GRACE_MS,
-    );
-    const { requests, seconds: taken, p50Us, p99Us } = JSON.parse(output) as Answer;
-    return { requests, seconds: taken, latencyUs: { p50: p50Us, p99: p99Us } };
+    const { operation, sizeBytes, depth, queues, wait, ratePerSecond } = workload;
+    const answer = await this.run(backEnd, seconds, {
+      op: operation,
+      ...{ size: sizeBytes, depth, queues, wait },
+      ...(ratePerSecond === null ? {} : { rate: ratePerSecond }),
+      ...(wait === 'spin' ? { cpu: CLIENT_CPU } : {}),
+    });
+    return {
+      requests: answer.requests,
+      seconds: answer.seconds,
+      clientBusy: answer.busySeconds / answer.seconds,
+      latencyUs: { p50: answer.p50Us, p99: answer.p99Us, p999: answer.p999Us },
+    };
+  }
+
+  /** Fails when a read gives other bytes than were written: the speed of a wrong answer is of no interest. */
+  async verify(backEnd: BackEndProcess, queues: number): Promise<void> {
+    await this.run(backEnd, VERIFY_SECONDS, { op: 'fill', size: 4096, depth: 32 });
+    const mixed = { op: 'randrw', verify: 1, size: 4096, depth: 32, queues };
+    const { checked } = await this.run(backEnd, VERIFY_SECONDS, mixed);
+    if (checked === 0) throw new Error(`${backEnd.label}: nothing was verified`);
   }
 }

@@ -1,31 +1,89 @@
 /*
- * A load generator on libblkio, for the benchmark: keeps `depth` requests at random blocks in flight on one queue
- * and sleeps on the completion eventfd when none is ready, as a guest without polling does ("spin" instead polls
- * the used ring). Times every request. Its answer is one line of JSON.
- * Usage: blkio-load SOCKET read|write DEPTH SIZE SECONDS sleep|spin
+ * A load generator on libblkio, for the benchmark: keeps `depth` requests in flight on each of `queues` queues, or
+ * issues them at a fixed rate, and times every one. Like a guest without polling it sleeps until something completes
+ * ("spin" polls the used rings instead). One thread serves all queues: a thread each costs two context switches more
+ * for every wake-up, on the processors that the back-end needs. Its answer is one line of JSON.
+ *
+ * With verify=1 every byte is checked. The disk must hold what op=fill wrote: each 8-byte word is a function of its
+ * offset and of the generation of its block, which is 0 after op=fill and counts the writes to the block since.
+ *
+ * Usage: blkio-load SOCKET [name=value ...]
+ *   op=randread|randwrite|randrw|read|write|discard|flush|writeflush|fill   writeflush: a write, then a flush, as one
+ *   depth=N size=BYTES queues=N seconds=S wait=sleep|spin verify=0|1
+ *   rate=N (requests a second, one queue; latency counts from when a request was due) cpu=N (runs only there)
  */
+#define _GNU_SOURCE
 #include <blkio.h>
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAX_DEPTH 256
+#define MAX_QUEUES 16
+#define STALL_MS 10000
 /* 16 steps in each power of two nanoseconds: latencies to within 6 %. */
 #define STEPS 16
 #define BUCKETS (64 * STEPS)
 
-static uint64_t histogram[BUCKETS];
-static uint64_t submitted_ns[MAX_DEPTH];
+enum kind { READ, WRITE, DISCARD, FLUSH };
+
+struct op {
+	const char *name;
+	int reads_percent, random;
+	enum kind kind;
+	int then_flush, fills;
+};
+
+static const struct op ops[] = {
+	{ "randread", 100, 1, READ, 0, 0 },   { "randwrite", 0, 1, WRITE, 0, 0 },
+	{ "randrw", 50, 1, WRITE, 0, 0 },     { "read", 100, 0, READ, 0, 0 },
+	{ "write", 0, 0, WRITE, 0, 0 },	      { "discard", 0, 1, DISCARD, 0, 0 },
+	{ "flush", 0, 1, FLUSH, 0, 0 },	      { "writeflush", 0, 1, WRITE, 1, 0 },
+	{ "fill", 0, 0, WRITE, 0, 1 },
+};
+
+struct slot {
+	enum kind kind;
+	uint64_t block, due_ns;
+	char *buffer;
+};
+
+struct lane {
+	struct blkioq *queue;
+	struct slot slots[MAX_DEPTH];
+	struct slot *idle[MAX_DEPTH];
+	int idle_count;
+};
+
+static struct lane lanes[MAX_QUEUES];
+static const struct op *op = &ops[0];
+static int depth = 1, queues = 1, spin, verify, cpu = -1;
+static uint64_t size = 4096, rate, blocks, cursor;
+static double seconds = 1;
+static uint64_t histogram[BUCKETS], requests, checked, idle_ns;
 static uint64_t random_state = 88172645463325252ull;
+/* For verify: the number of writes to each block, and whether a request on it is in flight. */
+static uint32_t *generations;
+static unsigned char *busy;
+
+static void fail(const char *what, const char *why)
+{
+	fprintf(stderr, "%s: %s\n", what, why);
+	exit(1);
+}
 
 static void require(int ret, const char *what)
 {
-	if (ret < 0) {
-		fprintf(stderr, "%s: %s\n", what, blkio_get_error_msg());
-		exit(1);
-	}
+	if (ret < 0)
+		fail(what, blkio_get_error_msg());
 }
 
 static uint64_t now_ns(void)
@@ -51,9 +109,9 @@ static unsigned int bucket_of(uint64_t ns)
 	return power * STEPS + (ns >> (power - 4)) % STEPS;
 }
 
-static double percentile_us(double fraction, uint64_t total)
+static double percentile_us(double fraction)
 {
-	uint64_t wanted = total * fraction, seen = 0;
+	uint64_t wanted = requests * fraction, seen = 0;
 
 	for (unsigned int i = 0; i < BUCKETS; i++) {
 		seen += histogram[i];
@@ -66,90 +124,314 @@ static double percentile_us(double fraction, uint64_t total)
 	return 0;
 }
 
-struct load {
-	struct blkioq *queue;
-	char *memory;
-	uint64_t blocks;
-	size_t size;
-	int writing;
-};
-
-static void submit(const struct load *load, uintptr_t slot)
+static uint64_t stamp_of(uint64_t offset, uint32_t generation)
 {
-	uint64_t offset = next_random() % load->blocks * load->size;
-	char *buffer = load->memory + slot * load->size;
-
-	submitted_ns[slot] = now_ns();
-	if (load->writing)
-		blkioq_write(load->queue, offset, buffer, load->size, (void *)slot, 0);
-	else
-		blkioq_read(load->queue, offset, buffer, load->size, (void *)slot, 0);
+	return (offset + 1 + ((uint64_t)generation << 40)) * 0x9e3779b97f4a7c15ull;
 }
 
-static uint64_t run(const struct load *load, int depth, uint64_t end_ns, int spin)
+static void stamp(const struct slot *slot, uint32_t generation)
+{
+	uint64_t *words = (uint64_t *)slot->buffer;
+
+	for (uint64_t at = 0; at < size; at += 8)
+		words[at / 8] = stamp_of(slot->block * size + at, generation);
+}
+
+static void check(const struct slot *slot)
+{
+	const uint64_t *words = (const uint64_t *)slot->buffer;
+	uint32_t generation = generations[slot->block];
+
+	for (uint64_t at = 0; at < size; at += 8) {
+		uint64_t offset = slot->block * size + at;
+
+		if (words[at / 8] == stamp_of(offset, generation))
+			continue;
+		fprintf(stderr, "wrong data at disk offset %llu, generation %u: %016llx instead of %016llx\n",
+			(unsigned long long)offset, generation, (unsigned long long)words[at / 8],
+			(unsigned long long)stamp_of(offset, generation));
+		exit(1);
+	}
+	checked++;
+}
+
+/* Two requests in flight on one block have no order: a verifying load avoids them. */
+static uint64_t pick_block(void)
+{
+	uint64_t block;
+
+	do {
+		block = op->random ? next_random() % blocks : cursor++ % blocks;
+	} while (verify && busy[block]);
+	return block;
+}
+
+static void submit(struct lane *lane, struct slot *slot, uint64_t due_ns)
+{
+	uint64_t offset;
+
+	slot->due_ns = due_ns;
+	slot->block = pick_block();
+	slot->kind = op->kind;
+	/* The upper bits: xorshift's lower ones choose the block. */
+	if (op->reads_percent && next_random() >> 32 < op->reads_percent * (UINT32_MAX / 100ull + 1))
+		slot->kind = READ;
+	offset = slot->block * size;
+	if (verify) {
+		busy[slot->block] = 1;
+		if (slot->kind == WRITE)
+			stamp(slot, op->fills ? 0 : ++generations[slot->block]);
+		else
+			memset(slot->buffer, 0xdd, size);
+	}
+	if (slot->kind == READ)
+		blkioq_read(lane->queue, offset, slot->buffer, size, slot, 0);
+	else if (slot->kind == WRITE)
+		blkioq_write(lane->queue, offset, slot->buffer, size, slot, 0);
+	else if (slot->kind == DISCARD)
+		blkioq_discard(lane->queue, offset, size, slot, 0);
+	else
+		blkioq_flush(lane->queue, slot, 0);
+}
+
+/* Waits for at least `least` completions of one queue; gives how many there were. */
+static int reap(struct lane *lane, int least, struct timespec *timeout)
 {
 	struct blkio_completion done[MAX_DEPTH];
-	uint64_t total = 0;
-	int in_flight = depth;
+	int n = blkioq_do_io(lane->queue, done, least, depth, timeout);
+	uint64_t now = now_ns();
 
-	for (int slot = 0; slot < depth; slot++)
-		submit(load, slot);
-	while (in_flight > 0) {
-		int n = blkioq_do_io(load->queue, done, spin ? 0 : 1, depth, NULL);
-		uint64_t now = now_ns();
+	if (n == -ETIME)
+		return 0;
+	require(n, "do_io");
+	for (int i = 0; i < n; i++) {
+		struct slot *slot = done[i].user_data;
 
-		require(n, "do_io");
-		for (int i = 0; i < n; i++) {
-			uintptr_t slot = (uintptr_t)done[i].user_data;
+		if (done[i].ret < 0)
+			fail("request", strerror(-done[i].ret));
+		if (op->then_flush && slot->kind == WRITE) {
+			slot->kind = FLUSH;
+			blkioq_flush(lane->queue, slot, 0);
+			continue;
+		}
+		histogram[bucket_of(now - slot->due_ns)]++;
+		requests++;
+		if (verify && slot->kind == READ)
+			check(slot);
+		if (verify)
+			busy[slot->block] = 0;
+		lane->idle[lane->idle_count++] = slot;
+	}
+	return n;
+}
 
-			require(done[i].ret, "request");
-			histogram[bucket_of(now - submitted_ns[slot])]++;
-			total++;
-			if (now < end_ns)
-				submit(load, slot);
-			else
-				in_flight--;
+static int reap_all(void)
+{
+	int n = 0;
+
+	for (int q = 0; q < queues; q++)
+		n += reap(&lanes[q], 0, NULL);
+	return n;
+}
+
+/* As a guest's driver does it: calls are off while there is work, and on before the last look at the rings. */
+static void sleep_on_all(void)
+{
+	struct pollfd fds[MAX_QUEUES];
+	uint64_t value;
+
+	for (int q = 0; q < queues; q++) {
+		blkioq_set_completion_fd_enabled(lanes[q].queue, true);
+		fds[q] = (struct pollfd){ blkioq_get_completion_fd(lanes[q].queue), POLLIN, 0 };
+	}
+	if (reap_all() == 0 && poll(fds, queues, STALL_MS) == 0)
+		fail("poll", "nothing completed for ten seconds");
+	for (int q = 0; q < queues; q++) {
+		if ((fds[q].revents & POLLIN) && read(fds[q].fd, &value, sizeof(value)) < 0 && errno != EAGAIN)
+			fail("completion fd", strerror(errno));
+		blkioq_set_completion_fd_enabled(lanes[q].queue, false);
+	}
+}
+
+static int in_flight(void)
+{
+	int count = queues * depth;
+
+	for (int q = 0; q < queues; q++)
+		count -= lanes[q].idle_count;
+	return count;
+}
+
+static void wait_for_completions(struct timespec *timeout)
+{
+	uint64_t before = now_ns();
+
+	if (spin) {
+		if (reap_all() == 0)
+			idle_ns += now_ns() - before;
+	} else if (timeout && in_flight() == 0) {
+		clock_nanosleep(CLOCK_MONOTONIC, 0, timeout, NULL);
+	} else if (queues == 1) {
+		reap(&lanes[0], 1, timeout);
+	} else if (reap_all() == 0) {
+		sleep_on_all();
+	}
+}
+
+static void run(void)
+{
+	uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9), issued = 0;
+
+	for (;;) {
+		uint64_t now = now_ns(), due = rate ? start + issued * 1000000000 / rate : now;
+		int more = op->fills ? cursor < blocks : now < end;
+		struct timespec timeout, *until = NULL;
+
+		for (int q = 0; q < queues; q++) {
+			struct lane *lane = &lanes[q];
+
+			while (more && due <= now && lane->idle_count > 0) {
+				submit(lane, lane->idle[--lane->idle_count], due);
+				issued++;
+				if (rate)
+					due = start + issued * 1000000000 / rate;
+				more = !op->fills || cursor < blocks;
+			}
+		}
+		if (!more && in_flight() == 0)
+			return;
+		if (rate && more && lanes[0].idle_count > 0) {
+			timeout = (struct timespec){ (due - now) / 1000000000, (due - now) % 1000000000 };
+			until = &timeout;
+		}
+		wait_for_completions(until);
+	}
+}
+
+static void parse(const char *argument)
+{
+	const char *value = strchr(argument, '=');
+	size_t length = value ? (size_t)(value - argument) : 0;
+
+	if (!value++)
+		fail(argument, "not of the form name=value");
+#define IS(name) (length == strlen(name) && !strncmp(argument, name, length))
+	if (IS("op")) {
+		op = NULL;
+		for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++)
+			if (!strcmp(ops[i].name, value))
+				op = &ops[i];
+		if (!op)
+			fail(argument, "unknown");
+	} else if (IS("depth")) {
+		depth = atoi(value);
+	} else if (IS("size")) {
+		size = strtoull(value, NULL, 10);
+	} else if (IS("queues")) {
+		queues = atoi(value);
+	} else if (IS("seconds")) {
+		seconds = atof(value);
+	} else if (IS("wait")) {
+		spin = !strcmp(value, "spin");
+	} else if (IS("rate")) {
+		rate = strtoull(value, NULL, 10);
+	} else if (IS("cpu")) {
+		cpu = atoi(value);
+	} else if (IS("verify")) {
+		verify = atoi(value);
+	} else {
+		fail(argument, "unknown");
+	}
+#undef IS
+}
+
+static void pin(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		fail("cpu", strerror(errno));
+}
+
+static struct blkio *open_disk(const char *socket)
+{
+	struct blkio_mem_region region;
+	struct blkio *disk;
+	uint64_t capacity;
+
+	require(blkio_create("virtio-blk-vhost-user", &disk), "create");
+	require(blkio_set_str(disk, "path", socket), "path");
+	require(blkio_connect(disk), "connect");
+	require(blkio_set_int(disk, "num-queues", queues), "num-queues");
+	require(blkio_start(disk), "start");
+	require(blkio_get_uint64(disk, "capacity", &capacity), "capacity");
+	require(blkio_alloc_mem_region(disk, &region, queues * depth * size), "memory");
+	memset(region.addr, 0x5a, region.len);
+	require(blkio_map_mem_region(disk, &region), "map");
+	blocks = capacity / size;
+	if (blocks < (uint64_t)queues * depth * 2)
+		fail("size", "the disk has too few blocks");
+	for (int q = 0; q < queues; q++) {
+		struct lane *lane = &lanes[q];
+
+		lane->queue = blkio_get_queue(disk, q);
+		/* A single queue sleeps inside libblkio, which needs its calls. */
+		if (spin || queues > 1)
+			blkioq_set_completion_fd_enabled(lane->queue, false);
+		for (int i = 0; i < depth; i++) {
+			lane->slots[i].buffer = (char *)region.addr + (uint64_t)(q * depth + i) * size;
+			lane->idle[lane->idle_count++] = &lane->slots[i];
 		}
 	}
-	return total;
+	return disk;
+}
+
+static double cpu_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 int main(int argc, char **argv)
 {
-	struct blkio_mem_region region;
-	struct load load = { 0 };
-	uint64_t capacity, start, total;
-	struct blkio *disk;
+	if (argc < 2)
+		fail("usage", "blkio-load SOCKET [name=value ...]");
+	for (int i = 2; i < argc; i++)
+		parse(argv[i]);
+	if (depth < 1 || depth > MAX_DEPTH || queues < 1 || queues > MAX_QUEUES || size < 512 || size % 512)
+		fail("depth, queues or size", "out of range");
+	if (rate && queues > 1)
+		fail("rate", "needs a single queue");
+	verify |= op->fills;
+	if (verify && (op->kind == DISCARD || op->kind == FLUSH))
+		fail("verify", "checks reads and writes only");
+	/* A sleep until the next request is due must not be rounded up by the usual 50 µs. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	if (cpu >= 0)
+		pin();
+	struct blkio *disk = open_disk(argv[1]);
 
-	if (argc != 7) {
-		fprintf(stderr, "usage: blkio-load SOCKET read|write DEPTH SIZE SECONDS sleep|spin\n");
-		return 2;
+	if (verify) {
+		generations = calloc(blocks, sizeof(*generations));
+		busy = calloc(blocks, 1);
+		if (!generations || !busy)
+			fail("verify", "no memory");
 	}
-	int depth = atoi(argv[3]), spin = !strcmp(argv[6], "spin");
-	double seconds = atof(argv[5]);
+	double cpu_before = cpu_seconds();
+	uint64_t start = now_ns();
 
-	load.size = strtoul(argv[4], NULL, 10);
-	load.writing = !strcmp(argv[2], "write");
-	if (depth < 1 || depth > MAX_DEPTH || load.size < 512 || load.size % 512)
-		return 2;
-	require(blkio_create("virtio-blk-vhost-user", &disk), "create");
-	require(blkio_set_str(disk, "path", argv[1]), "path");
-	require(blkio_connect(disk), "connect");
-	require(blkio_start(disk), "start");
-	require(blkio_get_uint64(disk, "capacity", &capacity), "capacity");
-	require(blkio_alloc_mem_region(disk, &region, depth * load.size), "memory");
-	memset(region.addr, 0x5a, region.len);
-	require(blkio_map_mem_region(disk, &region), "map");
-	load.memory = region.addr;
-	load.blocks = capacity / load.size;
-	load.queue = blkio_get_queue(disk, 0);
-	if (spin)
-		blkioq_set_completion_fd_enabled(load.queue, false);
-	start = now_ns();
-	total = run(&load, depth, start + (uint64_t)(seconds * 1e9), spin);
-	printf("{\"requests\":%llu,\"seconds\":%.6f,\"p50Us\":%.2f,\"p99Us\":%.2f,\"p999Us\":%.2f}\n",
-	       (unsigned long long)total, (now_ns() - start) / 1e9, percentile_us(0.5, total),
-	       percentile_us(0.99, total), percentile_us(0.999, total));
+	run();
+	double taken = (now_ns() - start) / 1e9;
+
+	printf("{\"requests\":%llu,\"seconds\":%.6f,\"busySeconds\":%.6f,\"checked\":%llu,"
+	       "\"p50Us\":%.2f,\"p99Us\":%.2f,\"p999Us\":%.2f}\n",
+	       (unsigned long long)requests, taken, spin ? taken - idle_ns / 1e9 : cpu_seconds() - cpu_before,
+	       (unsigned long long)checked, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999));
 	blkio_destroy(&disk);
 	return 0;
 }

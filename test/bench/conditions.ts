@@ -17,9 +17,12 @@ export type Conditions = {
   othersBefore: number;
   fileSystem: string;
   imageMib: number;
-  directIo: string;
+  /** A process of the benchmark keeps one processor busy. */
+  busy: boolean;
   node: string;
   peer: string;
+  fio: string;
+  fioEngine: string;
   commit: string;
   date: string;
 };
@@ -37,12 +40,9 @@ const COMMAND_TIMEOUT_MS = 10_000;
 export async function readConditions(
   root: TrixieRoot,
   imagePath: string,
-  imageMib: number,
-  directIo: string,
-  node: string,
+  { imageMib, busy }: { imageMib: number; busy: boolean },
 ): Promise<Conditions> {
   const processors = cpus();
-  const daemon = await firstLine(root.argv(['qemu-storage-daemon', '--version']));
   return {
     cpu: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
     memoryGib: Math.round(totalmem() / 2 ** 30),
@@ -50,9 +50,11 @@ export async function readConditions(
     othersBefore: await loadBefore(),
     fileSystem: fileSystem(imagePath),
     imageMib,
-    directIo,
-    node: await firstLine([node, '--version']),
-    peer: `${daemon}, aio=io_uring, cache.direct=off`,
+    busy,
+    node: await firstLine([process.execPath, '--version']),
+    peer: await firstLine(root.argv(['qemu-storage-daemon', '--version'])),
+    fio: await firstLine(root.argv(['fio', '--version'])),
+    fioEngine: await fioEngine(root),
     commit: await commit(),
     date: new Date().toISOString(),
   };
@@ -68,6 +70,14 @@ function fileSystem(path: string): string {
     .filter(([, point]) => point !== undefined && `${path}/`.startsWith(point.replace(/\/?$/, '/')))
     .toSorted((a, b) => (b[1]?.length ?? 0) - (a[1]?.length ?? 0));
   return mounts[0]?.[2] ?? FILE_SYSTEMS.get(magic) ?? `type 0x${magic.toString(16)}`;
+}
+
+/** fio could be a second client that nobody here wrote, where it is built with libblkio; Debian 13 builds it without. */
+async function fioEngine(root: TrixieRoot): Promise<string> {
+  const { status } = await run(root.argv(['fio', '--enghelp=libblkio']), COMMAND_TIMEOUT_MS);
+  return status === 0
+    ? 'no client: fio, though its libblkio engine is here'
+    : 'no client: fio, which Debian builds without its libblkio engine';
 }
 
 async function loadBefore(): Promise<number> {

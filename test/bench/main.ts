@@ -1,76 +1,124 @@
 /**
- * `make bench`: vloop against qemu-storage-daemon, same image, same clients, alternating. Prints the conditions, a
- * table of medians with their ranges, and whether the project's targets are met; --json writes every round.
+ * `make bench`: vloop against qemu-storage-daemon and the host's own limit, same file, same clients, alternating.
+ * Prints the conditions, a table of medians for each kind of file, and whether the project's targets are met;
+ * --json writes every round, --markdown the tables.
  */
 import { writeFileSync } from 'node:fs';
 import { openTrixieRoot, type TrixieRoot, type Workspace } from '../support/trixie-root.ts';
+import { BackingFiles } from './backing-files.ts';
 import { BlkioClient, compileBlkioLoad } from './blkio-client.ts';
-import { type Client, workloads } from './client.ts';
+import { measureCeiling } from './ceiling.ts';
+import type { Client, ClientName } from './client.ts';
+import { compare } from './comparison.ts';
 import { readConditions } from './conditions.ts';
-import { type BenchOptions, parseOptions, usage } from './options.ts';
-import { cacheImage, type Peers, startPeers, stopPeers } from './peers.ts';
+import { startHog } from './hog.ts';
+import { backEndsOf, type Row } from './matrix.ts';
+import { Contenders } from './opponents.ts';
+import { type BenchOptions, chooseRows, parseOptions, usage } from './options.ts';
 import { QemuImgClient } from './qemu-img-client.ts';
-import { checkTargets, compare, conditionLines, idleLine, table, targetLines } from './report.ts';
-import { runWorkload, type WorkloadResult } from './rounds.ts';
+import {
+  conditionLines,
+  idleLine,
+  markdownTable,
+  othersLine,
+  plainTable,
+  tablesOf,
+  targetTable,
+} from './report.ts';
+import { type RowResult, runRow } from './rounds.ts';
+import { checkTargets } from './targets.ts';
 
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const progress = (text: string) => process.stderr.write(`${text}\n`);
 
-async function makeClients(workspace: Workspace, wanted: readonly string[]): Promise<Client[]> {
+type Clients = { blkio: BlkioClient; byName: ReadonlyMap<ClientName, Client> };
+
+async function makeClients(workspace: Workspace): Promise<Clients> {
   const { root } = workspace;
-  const program = await compileBlkioLoad(workspace);
-  const known: Client[] = [
-    new QemuImgClient(root),
-    new BlkioClient(root, program, 'sleep'),
-    new BlkioClient(root, program, 'spin'),
-  ];
-  for (const name of wanted)
-    if (!known.some((client) => client.name === name)) throw new Error(`no client ${name}`);
-  return known.filter(({ name }) => wanted.includes(name));
+  const blkio = new BlkioClient(root, await compileBlkioLoad(workspace));
+  const all: Client[] = [blkio, new QemuImgClient(root)];
+  return { blkio, byName: new Map(all.map((client) => [client.name, client])) };
 }
 
-async function measureAll(
-  workspace: Workspace,
-  peers: Peers,
-  clients: readonly Client[],
-  options: BenchOptions,
-): Promise<WorkloadResult[]> {
-  const results: WorkloadResult[] = [];
-  for (const client of clients)
-    for (const workload of workloads) {
-      if (!workload.name.includes(options.only ?? '')) continue;
-      const { rounds, seconds } = options;
-      cacheImage(workspace, options.pieces ?? (workload.write ? 'small' : 'large'));
-      const sides = [peers.ours, peers.theirs];
-      results.push(await runWorkload(client, sides, workload, { rounds, seconds, progress }));
-    }
-  return results;
-}
-
-async function bench(root: TrixieRoot, workspace: Workspace, options: BenchOptions) {
-  const clients = await makeClients(workspace, options.clients);
-  const conditions = await readConditions(
-    root,
-    workspace.hostPath,
-    options.imageMib,
-    options.directIo,
-    process.execPath,
-  );
-  const peers = await startPeers(workspace, options);
-  const results = await measureAll(workspace, peers, clients, options).finally(() =>
-    stopPeers(peers),
-  );
-  const { ours, theirs } = peers;
-  const comparisons = results.map((result) => compare(result, ours.label, theirs.label));
-  const targets = checkTargets(comparisons);
-  const described = clients.map(({ describe }) => describe);
-  print([...conditionLines(conditions, described), ''].join('\n'));
-  print(table(comparisons, ours.label, theirs.label));
-  print(['', idleLine(comparisons), ...targetLines(targets)].join('\n'));
-  if (options.json !== undefined) {
-    const report = { conditions, clients: described, options, comparisons, targets, results };
-    writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+/** Rows of one set of back-ends after each other, so that each set is started once. */
+function groups(rows: readonly Row[]): Row[][] {
+  const byBackEnds = new Map<string, Row[]>();
+  for (const row of rows) {
+    const key = backEndsOf(row);
+    byBackEnds.set(key, [...(byBackEnds.get(key) ?? []), row]);
   }
+  return [...byBackEnds.values()];
+}
+
+async function measureGroup(
+  workspace: Workspace,
+  files: BackingFiles,
+  rows: readonly Row[],
+  { blkio, byName }: Clients,
+  options: BenchOptions & { hogPid: number | undefined },
+): Promise<RowResult[]> {
+  const contenders = await Contenders.start(workspace, files, rows, options);
+  try {
+    const queues = Math.max(...rows.map(({ workload }) => workload.queues));
+    await blkio.verify(contenders.ours.backEnd, queues);
+    const results: RowResult[] = [];
+    for (const row of rows) {
+      files.prepare(row.file);
+      const client = byName.get(row.client)!;
+      results.push(await runRow(row, client, contenders.forRow(row), { ...options, progress }));
+    }
+    return results;
+  } finally {
+    await contenders.stop();
+  }
+}
+
+async function bench(workspace: Workspace, files: BackingFiles, options: BenchOptions) {
+  const rows = chooseRows(options);
+  const clients = await makeClients(workspace);
+  const conditions = await readConditions(workspace.root, workspace.hostPath, options);
+  const ceiling = await measureCeiling(workspace, clients.blkio, options.seconds);
+  const hog = options.busy ? startHog() : undefined;
+  const results: RowResult[] = [];
+  try {
+    for (const group of groups(rows)) {
+      const withHog = { ...options, hogPid: hog?.pid };
+      results.push(...(await measureGroup(workspace, files, group, clients, withHog)));
+    }
+  } finally {
+    await hog?.kill();
+  }
+  const comparisons = results.map(compare);
+  const targets = checkTargets(comparisons, options.busy);
+  const described = rows.map(({ client }) => clients.byName.get(client)!.describe);
+  const lines = [...conditionLines(conditions, [...new Set(described)]), ceiling];
+  const closing = [idleLine(comparisons), othersLine(comparisons)];
+  const tables = [...tablesOf(comparisons), targetTable(targets)];
+  print([...lines, '', ...tables.map((table) => `${plainTable(table)}\n`), ...closing].join('\n'));
+  if (options.json !== undefined) {
+    const all = { conditions, ceiling, options, comparisons, targets, results };
+    writeFileSync(options.json, `${JSON.stringify(all, undefined, 2)}\n`);
+  }
+  if (options.markdown !== undefined) {
+    const list = [...lines, ...closing].map((line) => `* ${line}`).join('\n');
+    writeFileSync(options.markdown, `${[list, ...tables.map(markdownTable)].join('\n\n')}\n`);
+  }
+}
+
+async function inWorkspace(root: TrixieRoot, options: BenchOptions): Promise<void> {
+  const workspace = root.makeWorkspace();
+  const files = new BackingFiles(workspace, options.imageMib);
+  const clean = () => {
+    files.remove();
+    workspace.remove();
+  };
+  // A signal must not leave files behind, in memory least of all; the processes die with this one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => {
+      clean();
+      process.exit(130);
+    });
+  await bench(workspace, files, options).finally(clean);
 }
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -79,19 +127,13 @@ async function main(argv: readonly string[]): Promise<void> {
     return;
   }
   const options = parseOptions(argv);
+  chooseRows(options);
   const opened = await openTrixieRoot({ withCompiler: true });
   if (!opened.ok) {
     print(`skipped: bench: ${opened.reason}`);
     return;
   }
-  const workspace = opened.root.makeWorkspace();
-  // A signal must not leave the image behind; the back-ends die with this process.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
-      workspace.remove();
-      process.exit(130);
-    });
-  await bench(opened.root, workspace, options).finally(() => workspace.remove());
+  await inWorkspace(opened.root, options);
 }
 
 await main(process.argv.slice(2)).catch((error: Error) => {

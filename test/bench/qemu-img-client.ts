@@ -6,8 +6,9 @@
 import type { BackEndProcess } from '../support/back-end-process.ts';
 import { LibblkioClient } from '../support/libblkio-client.ts';
 import type { TrixieRoot } from '../support/trixie-root.ts';
-import type { Client, Measurement, Workload } from './client.ts';
+import type { Client, Measurement } from './client.ts';
 import { requestsFor } from './statistics.ts';
+import { type Workload, workloadName } from './workload.ts';
 
 const STRIDE_BLOCKS = 7919;
 const TRIAL_REQUESTS = 5_000;
@@ -28,7 +29,7 @@ export class QemuImgClient implements Client {
     workload: Workload,
     seconds: number,
   ): Promise<Measurement> {
-    const key = `${backEnd.label}/${workload.name}`;
+    const key = `${backEnd.socketInside} ${backEnd.pid} ${workloadName(workload)}`;
     let requests = this.#requests.get(key);
     if (requests === undefined) {
       await this.#run(backEnd, workload, TRIAL_REQUESTS);
@@ -40,13 +41,15 @@ export class QemuImgClient implements Client {
   }
 
   async #run(backEnd: BackEndProcess, workload: Workload, count: number): Promise<Measurement> {
-    const { depth, sizeBytes, write } = workload;
+    const { depth, sizeBytes, operation, queues } = workload;
+    if ((operation !== 'randread' && operation !== 'randwrite') || queues !== 1)
+      throw new Error(`qemu-img cannot run ${workloadName(workload)}`);
     const seconds = await new LibblkioClient(this.#root, backEnd).bench({
       count,
       depth,
       sizeBytes,
       stepBytes: STRIDE_BLOCKS * sizeBytes,
-      ...(write ? { writePattern: 0x5a } : {}),
+      ...(operation === 'randwrite' ? { writePattern: 0x5a } : {}),
     });
     return { requests: count, seconds };
   }

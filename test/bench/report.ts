@@ -1,179 +1,136 @@
 /**
- * The benchmark's answer: one table a person reads, with the conditions above it and the project's own targets
- * below, and the same as JSON. Pure: rounds in, text out.
+ * The benchmark's answer as text a person reads: the conditions, a table for each file, the project's targets. The
+ * same rows go to a terminal, in columns, and to a document, as Markdown. Pure: figures in, text out.
  */
 import type { Latency } from './client.ts';
+import type { Comparison, Figures, Ratios } from './comparison.ts';
 import type { Conditions } from './conditions.ts';
-import type { Round, WorkloadResult } from './rounds.ts';
-import { median, ratios, type Summary, summarize } from './statistics.ts';
+import { fileKinds, workloadAndClient } from './matrix.ts';
+import type { Summary } from './statistics.ts';
+import type { Target } from './targets.ts';
 
-export type Comparison = {
-  client: string;
-  workload: string;
-  iops: { ours: Summary; theirs: Summary; ratio: Summary };
-  cpuSecondsPerMillion: { ours: Summary; theirs: Summary; ratio: Summary | undefined };
-  idleCpuSeconds: { ours: Summary; theirs: Summary };
-  /** Medians over the rounds, of a client that times its requests. */
-  latencyUs: { ours: Latency; theirs: Latency } | undefined;
-  rssBytes: { ours: number; theirs: number };
-  others: Summary;
-};
+type Table = { title: string; header: readonly string[]; rows: readonly (readonly string[])[] };
 
-export type Target = { what: string; wanted: string; measured: string; met: boolean };
+const HEADER = [
+  'workload',
+  'against',
+  'kIOPS',
+  'theirs',
+  'ratio (range)',
+  'CPU s/M',
+  'theirs',
+  'ratio',
+  'p50/p99/p99.9 µs',
+  'theirs',
+  'client',
+];
 
-const RSS_LIMIT_BYTES = 150 * 2 ** 20;
-
-export function compare(result: WorkloadResult, ours: string, theirs: string): Comparison {
-  const of = (label: string, pick: (round: Round) => number) =>
-    (result.rounds[label] ?? []).map(pick);
-  const both = (pick: (round: Round) => number) => [of(ours, pick), of(theirs, pick)] as const;
-  const [ourIops, theirIops] = both((round) => round.iops);
-  const [ourCpu, theirCpu] = both((round) => round.cpuSecondsPerMillion);
-  const [ourRss, theirRss] = both((round) => round.rssBytes);
-  // What a back-end spends while idle is seen in the rounds of the other.
-  const [theirIdle, ourIdle] = both((round) => round.idleCpuSeconds);
-  const cpuRatios = theirCpu.every((cpu) => cpu > 0) ? ratios(ourCpu, theirCpu) : undefined;
-  return {
-    client: result.client,
-    workload: result.workload.name,
-    iops: {
-      ours: summarize(ourIops),
-      theirs: summarize(theirIops),
-      ratio: summarize(ratios(ourIops, theirIops)),
-    },
-    cpuSecondsPerMillion: {
-      ours: summarize(ourCpu),
-      theirs: summarize(theirCpu),
-      ratio: cpuRatios && summarize(cpuRatios),
-    },
-    idleCpuSeconds: { ours: summarize(ourIdle), theirs: summarize(theirIdle) },
-    rssBytes: { ours: median(ourRss), theirs: median(theirRss) },
-    others: summarize(both((round) => round.others).flat()),
-    latencyUs: latencies(result.rounds[ours] ?? [], result.rounds[theirs] ?? []),
-  };
+/** One table for each kind of file, one line for each opponent. */
+export function tablesOf(comparisons: readonly Comparison[]): Table[] {
+  return fileKinds.flatMap((file) => {
+    const rows = comparisons.filter(({ row }) => row.file === file).flatMap(linesOf);
+    return rows.length === 0 ? [] : [{ title: file, header: HEADER, rows }];
+  });
 }
 
-function latencies(ours: readonly Round[], theirs: readonly Round[]): Comparison['latencyUs'] {
-  const timed = (rounds: readonly Round[]): Latency | undefined => {
-    const known = rounds.flatMap(({ latencyUs }) => (latencyUs === undefined ? [] : [latencyUs]));
-    if (known.length === 0) return undefined;
-    return { p50: median(known.map(({ p50 }) => p50)), p99: median(known.map(({ p99 }) => p99)) };
-  };
-  const [our, their] = [timed(ours), timed(theirs)];
-  return our && their && { ours: our, theirs: their };
+function linesOf({ row, ours, against }: Comparison): string[][] {
+  const name = workloadAndClient(row);
+  if (against.length === 0) return [[name, '-', ...sides(ours)]];
+  return against.map((theirs, i) => [
+    i === 0 ? name : '',
+    theirs.label,
+    ...sides(ours, theirs, theirs.ratio),
+  ]);
 }
 
-/** What the project promises of its data path, as each client sees it. */
-export function checkTargets(comparisons: readonly Comparison[]): Target[] {
-  const speed = (name: string, least: number): Target[] =>
-    comparisons
-      .filter(({ workload }) => workload === name)
-      .map(({ client, iops }) => ({
-        what: `${name}, ${client}: IOPS over the peer's`,
-        wanted: `at least ${least.toFixed(2)}`,
-        measured: iops.ratio.median.toFixed(2),
-        met: iops.ratio.median >= least,
-      }));
-  const rss = Math.max(0, ...comparisons.map(({ rssBytes }) => rssBytes.ours));
+function sides(ours: Figures, theirs?: Figures, ratio?: Ratios): string[] {
+  const kiops = (figures: Figures | undefined) =>
+    figures === undefined ? '-' : (figures.iops.median / 1000).toFixed(1);
+  const cpu = (figures: Figures | undefined) =>
+    figures === undefined ? '-' : figures.cpuSecondsPerMillion.median.toFixed(2);
   return [
-    ...speed('4k read, depth 32', 2),
-    ...speed('4k read, depth 1', 1),
-    {
-      what: 'memory with one disk',
-      wanted: `below ${mib(RSS_LIMIT_BYTES)}`,
-      measured: mib(rss),
-      met: rss < RSS_LIMIT_BYTES,
-    },
+    kiops(ours),
+    kiops(theirs),
+    ratio === undefined ? '-' : withRange(ratio.iops),
+    cpu(ours),
+    cpu(theirs),
+    ratio?.cpu?.median.toFixed(2) ?? '-',
+    latencyText(ours.latencyUs),
+    latencyText(theirs?.latencyUs),
+    ours.clientBusy === undefined ? '-' : percent(ours.clientBusy),
   ];
 }
 
 export function conditionLines(conditions: Conditions, clients: readonly string[]): string[] {
   const c = conditions;
   return [
-    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.othersBefore)} busy before`,
-    `image: ${c.imageMib} MiB on ${c.fileSystem}, in the page cache (large pieces for reads, small for writes, or as --pieces says), --direct-io=${c.directIo}`,
-    `vloop ${c.commit} on Node ${c.node}; peer: ${c.peer}`,
+    `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${percent(c.othersBefore)} busy before${c.busy ? '; beside it a process that never sleeps' : ''}`,
+    `files: ${c.imageMib} MiB on ${c.fileSystem} and tmpfs`,
+    `vloop ${c.commit} on Node ${c.node}`,
+    `opponents: ${c.peer} with an iothread, by its aio=; host: ${c.fio}, ioengine=io_uring straight on the file`,
     ...clients.map((client) => `client: ${client}`),
+    c.fioEngine,
   ];
 }
 
-export function table(comparisons: readonly Comparison[], ours: string, theirs: string): string {
-  const header = [
-    'client',
-    'workload',
-    `${ours} kIOPS`,
-    `${theirs} kIOPS`,
-    'ratio',
-    'CPU s/M',
-    'peer',
-    'ratio',
-    'p50/p99 µs',
-    'peer',
-    'others',
-  ];
-  const rows = comparisons.map(
-    ({ client, workload, iops, cpuSecondsPerMillion: cpu, latencyUs, others }) => [
-      client,
-      workload,
-      withRange(iops.ours, 1e-3, 1),
-      withRange(iops.theirs, 1e-3, 1),
-      withRange(iops.ratio, 1, 2),
-      cpu.ours.median.toFixed(2),
-      cpu.theirs.median.toFixed(2),
-      cpu.ratio?.median.toFixed(2) ?? '-',
-      latencyText(latencyUs?.ours),
-      latencyText(latencyUs?.theirs),
-      percent(others.median),
-    ],
-  );
-  return align([header, ...rows]);
-}
-
-export function targetLines(targets: readonly Target[]): string[] {
-  return targets.map(
-    ({ what, wanted, measured, met }) =>
-      `${met ? 'met   ' : 'MISSED'} ${what}: ${measured} (wanted ${wanted})`,
-  );
+export function targetTable(targets: readonly Target[]): Table {
+  return {
+    title: 'targets',
+    header: ['row', 'figure', 'wanted', 'measured', ''],
+    rows: targets.map(({ row, figure, wanted, measured, met }) => [
+      row,
+      figure,
+      wanted,
+      measured,
+      met ? 'met' : 'MISSED',
+    ]),
+  };
 }
 
 /** A back-end that spins while it has nothing to do takes a processor from the one being measured. */
 export function idleLine(comparisons: readonly Comparison[]): string {
-  const worst = (pick: (comparison: Comparison) => number) =>
-    Math.max(0, ...comparisons.map(pick)).toFixed(2);
-  const ours = worst(({ idleCpuSeconds }) => idleCpuSeconds.ours.max);
-  const theirs = worst(({ idleCpuSeconds }) => idleCpuSeconds.theirs.max);
-  return `CPU seconds of the idle side in a round, at most: ${ours}, peer ${theirs}`;
+  const worst = new Map<string, number>();
+  for (const { idleCpuSeconds } of comparisons)
+    for (const [label, seconds] of Object.entries(idleCpuSeconds))
+      worst.set(label, Math.max(worst.get(label) ?? 0, seconds));
+  const texts = [...worst].map(([label, seconds]) => `${label} ${seconds.toFixed(2)}`);
+  return `CPU seconds of an idle back-end in a round of another, at most: ${texts.join(', ') || '-'}`;
 }
 
-function withRange({ median: middle, min, max }: Summary, scale: number, digits: number): string {
-  const text = (value: number) => (value * scale).toFixed(digits);
-  return `${text(middle)} (${text(min)}–${text(max)})`;
+/** How much of the machine went to strangers: above some per cent the figures are those of a busy machine. */
+export function othersLine(comparisons: readonly Comparison[]): string {
+  const worst = Math.max(0, ...comparisons.map(({ others }) => others.median));
+  return `share of the machine that other processes took, worst row: ${percent(worst)}`;
+}
+
+/** In columns; the first two are words, the others figures. */
+export function plainTable({ title, header, rows }: Table): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd();
+  return [title, ...all.map(line)].join('\n');
+}
+
+export function markdownTable({ title, header, rows }: Table): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const rule = header.map((_, column) => (column < 2 ? '---' : '--:'));
+  return [`**${title}**`, '', line(header), line(rule), ...rows.map(line)].join('\n');
+}
+
+function withRange({ median, min, max }: Summary): string {
+  return `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
 }
 
 function latencyText(latency: Latency | undefined): string {
-  return latency === undefined ? '-' : `${latency.p50.toFixed(0)}/${latency.p99.toFixed(0)}`;
+  if (latency === undefined) return '-';
+  const text = (us: number) => us.toFixed(us < 10 ? 1 : 0);
+  return [latency.p50, latency.p99, latency.p999].map(text).join('/');
 }
 
 function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
-}
-
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-}
-
-/** The first two columns are words, the others figures. */
-function align(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  '),
-    )
-    .join('\n');
 }

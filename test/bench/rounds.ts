@@ -1,81 +1,94 @@
 /**
- * The measuring itself: for each workload, rounds in which the client drives one back-end and then the other, on
- * the same image. Both back-ends run all the time, so each keeps its warm code and memory; what the idle one spends
- * meanwhile is recorded, because a back-end that spins would slow its rival down.
+ * The measuring itself: for each row, rounds in which the client drives one contender after the other, on the same
+ * file. All back-ends run all the time, so each keeps its warm code and memory; what the idle ones spend meanwhile
+ * is recorded, because a back-end that spins would slow its rival down.
  */
 import type { BackEndProcess } from '../support/back-end-process.ts';
-import type { Client, Latency, Workload } from './client.ts';
+import type { Client, Latency } from './client.ts';
+import type { Contender } from './contender.ts';
 import { othersShare, sampleLoad } from './machine-load.ts';
+import { type Row, rowName } from './matrix.ts';
 import { alternate } from './statistics.ts';
 
 export type Round = {
   iops: number;
   cpuSecondsPerMillion: number;
-  idleCpuSeconds: number;
+  /** Of the other back-ends, while this one was measured. */
+  idleCpuSeconds: Record<string, number>;
+  /** Without the guest's memory; 0 where there is no back-end. */
   rssBytes: number;
   /** The share of the machine that other processes used meanwhile. */
   others: number;
   latencyUs?: Latency;
+  clientBusy?: number;
 };
 
-export type WorkloadResult = {
-  workload: Workload;
-  client: string;
-  /** By the back-end's label. */
+export type RowResult = {
+  row: Row;
+  /** By the contender's label; vloop is the first. */
   rounds: Record<string, Round[]>;
 };
 
 export type RoundOptions = {
   rounds: number;
   seconds: number;
+  /** Processor seconds that a process of the benchmark spends on purpose in every second. */
+  hogPid: number | undefined;
   progress: (text: string) => void;
 };
 
-export async function runWorkload(
+const WARM_UP_SECONDS = 0.5;
+
+export async function runRow(
+  row: Row,
   client: Client,
-  backEnds: readonly BackEndProcess[],
-  workload: Workload,
-  { rounds, seconds, progress }: RoundOptions,
-): Promise<WorkloadResult> {
-  const result: WorkloadResult = {
-    workload,
-    client: client.name,
-    rounds: Object.fromEntries(backEnds.map(({ label }) => [label, []])),
-  };
+  contenders: readonly Contender[],
+  options: RoundOptions,
+): Promise<RowResult> {
+  const rounds: RowResult['rounds'] = Object.fromEntries(
+    contenders.map(({ label }) => [label, []]),
+  );
   // Not counted: page cache, just-in-time compiler, and the client's own guess of a request count.
-  for (const backEnd of backEnds) await client.measure(backEnd, workload, seconds / 2);
-  for (let round = 0; round < rounds; round++) {
-    for (const backEnd of alternate(backEnds, round)) {
-      const others = backEnds.filter((other) => other !== backEnd);
-      const measured = await runRound(client, backEnd, others, workload, seconds);
-      result.rounds[backEnd.label]?.push(measured);
-      const figure = `${(measured.iops / 1000).toFixed(1)} k IOPS`;
-      progress(`${client.name}, ${workload.name}, round ${round + 1}: ${backEnd.label} ${figure}`);
+  for (const contender of contenders)
+    await contender.measure(client, row.workload, Math.min(WARM_UP_SECONDS, options.seconds));
+  for (let round = 0; round < options.rounds; round++) {
+    const figures: string[] = [];
+    for (const contender of alternate(contenders, round)) {
+      const idle = contenders.flatMap(({ label, backEnd }) =>
+        backEnd === undefined || label === contender.label ? [] : [backEnd],
+      );
+      const measured = await runRound(row, client, contender, idle, options);
+      rounds[contender.label]?.push(measured);
+      figures.push(`${contender.label} ${(measured.iops / 1000).toFixed(1)}`);
     }
+    options.progress(`${rowName(row)}, round ${round + 1}: ${figures.join(', ')} k IOPS`);
   }
-  return result;
+  return { row, rounds };
 }
 
 async function runRound(
+  { workload }: Row,
   client: Client,
-  backEnd: BackEndProcess,
-  others: readonly BackEndProcess[],
-  workload: Workload,
-  seconds: number,
+  contender: Contender,
+  idle: readonly BackEndProcess[],
+  { seconds, hogPid }: RoundOptions,
 ): Promise<Round> {
-  const idleCpu = () => others.reduce((sum, other) => sum + other.cpuSeconds(), 0);
-  const pids = [backEnd, ...others].map(({ pid }) => pid);
+  const { backEnd } = contender;
+  const backEndPids = [...idle, ...(backEnd === undefined ? [] : [backEnd])].map(({ pid }) => pid);
+  const pids = hogPid === undefined ? backEndPids : [...backEndPids, hogPid];
+  const idleBefore = idle.map((other) => other.cpuSeconds());
   const loadBefore = sampleLoad(pids);
-  const cpuBefore = backEnd.cpuSeconds();
-  const idleBefore = idleCpu();
-  const measured = await client.measure(backEnd, workload, seconds);
-  const cpuSeconds = backEnd.cpuSeconds() - cpuBefore;
+  const cpuBefore = backEnd?.cpuSeconds() ?? 0;
+  const measured = await contender.measure(client, workload, seconds);
+  const cpuSeconds = measured.cpuSeconds ?? (backEnd?.cpuSeconds() ?? 0) - cpuBefore;
+  const idleSpent = idle.map((other, i) => [other.label, other.cpuSeconds() - idleBefore[i]!]);
   return {
     iops: measured.requests / measured.seconds,
     cpuSecondsPerMillion: (cpuSeconds / measured.requests) * 1e6,
-    idleCpuSeconds: idleCpu() - idleBefore,
-    rssBytes: backEnd.rssBytes(),
+    idleCpuSeconds: Object.fromEntries(idleSpent) as Record<string, number>,
+    rssBytes: backEnd?.ownRssBytes() ?? 0,
     others: othersShare(loadBefore, sampleLoad(pids)),
     ...(measured.latencyUs === undefined ? {} : { latencyUs: measured.latencyUs }),
+    ...(measured.clientBusy === undefined ? {} : { clientBusy: measured.clientBusy }),
   };
 }

@@ -4,7 +4,7 @@
  * (VLOOP_STAND_IN=qemu-storage-daemon). Gives the figures the kernel keeps about the process.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { BoundedProcess, type Finished, waitFor } from './bounded-process.ts';
 import type { Workspace } from './trixie-root.ts';
 
@@ -17,9 +17,17 @@ export type BackEndOptions = {
   readOnly?: boolean;
   blockSize?: number;
   numQueues?: number;
+  /** vloop serves memory of this size, and no image. */
+  memory?: string;
   /** Further options of vloop's; the other back-end has no use for them. */
   vloopArguments?: readonly string[];
+  /** How qemu-storage-daemon opens the image: buffered through io_uring unless told otherwise. */
+  daemonFile?: { aio: DaemonAio; direct: boolean };
+  /** A program that starts the back-end, with its arguments: it puts the command line behind them. */
+  through?: readonly string[];
 };
+
+export type DaemonAio = 'io_uring' | 'native' | 'threads';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 10_000;
@@ -38,14 +46,14 @@ export class BackEndProcess {
   constructor(name: BackEndName, workspace: Workspace, image: string, options: BackEndOptions) {
     this.name = name;
     this.label = options.label ?? name;
-    const socket = `${image}.${this.label}.sock`;
+    const socket = `${basename(image)}.${this.label}.sock`;
     this.socketInside = workspace.inside(socket);
     this.socketOnHost = workspace.socketOnHost(socket);
     const argv =
       name === 'vloop'
         ? vloopArgv(workspace.onHost(image), this.socketOnHost, options)
         : workspace.root.argv(daemonArgv(workspace.inside(image), this.socketInside, options));
-    this.process = new BoundedProcess(argv);
+    this.process = new BoundedProcess([...(options.through ?? []), ...argv]);
   }
 
   get pid(): number {
@@ -90,9 +98,18 @@ export class BackEndProcess {
   }
 
   rssBytes(): number {
+    return this.#statusBytes('VmRSS');
+  }
+
+  /** Without shared memory, which is the guest's. */
+  ownRssBytes(): number {
+    return this.#statusBytes('VmRSS') - this.#statusBytes('RssShmem');
+  }
+
+  #statusBytes(field: string): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'latin1');
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-    if (kib === undefined) throw new Error(`no VmRSS in /proc/${this.pid}/status`);
+    const kib = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
+    if (kib === undefined) throw new Error(`no ${field} in /proc/${this.pid}/status`);
     return Number(kib) * 1024;
   }
 
@@ -131,7 +148,7 @@ function vloopArgv(image: string, socket: string, options: BackEndOptions): stri
     existsSync(locked) ? locked : process.execPath,
     join(CHECKOUT, 'src/cli/vloop.js'),
     'serve',
-    image,
+    options.memory === undefined ? image : `--memory=${options.memory}`,
     `--socket-path=${socket}`,
     ...(options.readOnly ? ['--read-only'] : []),
     ...(options.blockSize === undefined ? [] : [`--block-size=${options.blockSize}`]),
@@ -142,13 +159,16 @@ function vloopArgv(image: string, socket: string, options: BackEndOptions): stri
 
 function daemonArgv(image: string, socket: string, options: BackEndOptions): string[] {
   const readOnly = options.readOnly ? 'on' : 'off';
+  const { aio, direct } = options.daemonFile ?? { aio: 'io_uring', direct: false };
   return [
     'qemu-storage-daemon',
+    // Its main loop would serve the disk too, but only an iothread polls before it sleeps.
+    ...['--object', 'iothread,id=iothread'],
     '--blockdev',
-    'driver=file,node-name=file,discard=unmap,aio=io_uring,cache.direct=off,locking=off,' +
-      `read-only=${readOnly},filename=${image}`,
+    `driver=file,node-name=file,discard=unmap,aio=${aio},cache.direct=${direct ? 'on' : 'off'},` +
+      `locking=off,read-only=${readOnly},filename=${image}`,
     '--export',
-    'type=vhost-user-blk,id=disk,node-name=file,addr.type=unix,' +
+    'type=vhost-user-blk,id=disk,node-name=file,iothread=iothread,addr.type=unix,' +
       `addr.path=${socket},writable=${options.readOnly ? 'off' : 'on'}` +
       `,logical-block-size=${options.blockSize ?? 512},num-queues=${options.numQueues ?? 1}`,
   ];

@@ -3,7 +3,7 @@
 # qemu-io, nbdkit) and with qemu-storage-daemon, and prints its path. Packages are unpacked, not configured: ten
 # seconds, nothing runs inside, nothing is mounted. The root is cached under $XDG_CACHE_HOME/vloop, named after this
 # file's hash; it appears by a rename, so an interrupted run leaves nothing that a later run would trust.
-# With --compiler the root also holds gcc and libblkio's header, for the benchmark's own client.
+# With --compiler the root also holds gcc and libblkio's header, for our own clients, and fio, for the benchmark.
 # Exit status: 0 the path is on standard output; 2 it cannot be made here (one line on standard error says why).
 set -euo pipefail
 
@@ -13,7 +13,7 @@ packages=base-files,coreutils,dash,libblkio1,libnbd-bin,nbdkit,qemu-block-extra,
 flavour=clients
 if [ "${1:-}" = --compiler ]; then
   flavour=compiler
-  packages+=,gcc,libblkio-dev,libc6-dev
+  packages+=,fio,gcc,libblkio-dev,libc6-dev
 fi
 
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vloop

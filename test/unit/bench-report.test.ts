@@ -1,90 +1,99 @@
 /**
- * From rounds to the benchmark's verdict: which figure belongs to which side, and when a target counts as met.
+ * The benchmark's tables: each figure under its own heading, in columns for a terminal and as Markdown; and fio's
+ * answer, read into the same terms.
  */
 import { describe, expect, test } from 'vitest';
-import { workloads } from '../bench/client.ts';
-import { othersShare } from '../bench/machine-load.ts';
-import { checkTargets, compare, idleLine, table } from '../bench/report.ts';
-import type { Round, WorkloadResult } from '../bench/rounds.ts';
+import { compare } from '../bench/comparison.ts';
+import { readFioAnswer } from '../bench/host-fio.ts';
+import { markdownTable, plainTable, tablesOf, targetTable } from '../bench/report.ts';
+import { result, round } from '../support/bench-rounds.ts';
 
-const MIB = 2 ** 20;
+const D32 = 'large pieces: 4k randread, depth 32';
+const us = (p50: number) => ({ latencyUs: { p50, p99: 2 * p50, p999: 300 } });
 
-function round(iops: number, further: Partial<Round> = {}): Round {
-  return {
-    iops,
-    cpuSecondsPerMillion: 2,
-    idleCpuSeconds: 0,
-    rssBytes: 60 * MIB,
-    others: 0,
-    ...further,
-  };
-}
+const tables = tablesOf(
+  [
+    result('tmpfs: 4k randwrite, depth 32', { vloop: [round(9000)], io_uring: [round(3000)] }),
+    result(D32, {
+      vloop: [round(500_000, { ...us(9.5), clientBusy: 0.25 })],
+      io_uring: [round(250_000, { ...us(40), cpuSecondsPerMillion: 4 })],
+      host: [round(1_000_000)],
+    }),
+  ].map(compare),
+);
 
-function result(name: string, vloop: Round[], peer: Round[], client = 'blkio'): WorkloadResult {
-  const workload = workloads.find((known) => known.name === name);
-  if (workload === undefined) throw new Error(`no workload ${name}`);
-  return { workload, client, rounds: { vloop, peer } };
-}
-
-describe('compare', () => {
-  test('divides each round by the same round of the peer', () => {
-    const rounds = result('4k read, depth 32', [round(30), round(100)], [round(10), round(25)]);
-    const { iops } = compare(rounds, 'vloop', 'peer');
-    expect(iops.ratio).toEqual({ median: 3.5, min: 3, max: 4, count: 2 });
+describe('tablesOf', () => {
+  test('has one table for each kind of file, in the order of the matrix', () => {
+    expect(tables.map(({ title }) => title)).toEqual(['large pieces', 'tmpfs']);
   });
 
-  test("charges a back-end's idle time to it, though it is measured in the other's rounds", () => {
-    const during = (idleCpuSeconds: number) => [round(1, { idleCpuSeconds })];
-    const comparison = compare(
-      result('4k read, depth 1', during(0.25), during(0)),
-      'vloop',
-      'peer',
+  test('has a line for each opponent, and figures under their headings', () => {
+    const [header, ...lines] = [tables[0]!.header, ...tables[0]!.rows];
+    const cells = lines.map((line) =>
+      Object.fromEntries(line.map((cell, i) => [`${i} ${header[i]}`, cell])),
     );
-    expect(comparison.idleCpuSeconds.theirs.max).toBe(0.25);
-    expect(idleLine([comparison])).toContain('0.00, peer 0.25');
+    expect(cells[0]).toMatchObject({
+      '0 workload': '4k randread, depth 32',
+      '1 against': 'io_uring',
+      '2 kIOPS': '500.0',
+      '3 theirs': '250.0',
+      '4 ratio (range)': '2.00 (2.00–2.00)',
+      '5 CPU s/M': '2.00',
+      '6 theirs': '4.00',
+      '7 ratio': '0.50',
+      '8 p50/p99/p99.9 µs': '9.5/19/300',
+      '9 theirs': '40/80/300',
+      '10 client': '25 %',
+    });
+    expect(cells[1]).toMatchObject({ '1 against': 'host', '3 theirs': '1000.0', '9 theirs': '-' });
   });
 
-  test('has no CPU ratio when the clock ticked too seldom for the peer', () => {
-    const none = result('4k read, depth 1', [round(1)], [round(1, { cpuSecondsPerMillion: 0 })]);
-    const comparison = compare(none, 'vloop', 'peer');
-    expect(comparison.cpuSecondsPerMillion.ratio).toBeUndefined();
-    expect(table([comparison], 'vloop', 'peer')).toContain(' - ');
-  });
-});
-
-describe('checkTargets', () => {
-  const verdicts = (results: WorkloadResult[]) =>
-    checkTargets(results.map((one) => compare(one, 'vloop', 'peer'))).map(({ met }) => met);
-
-  test('judges every client for itself', () => {
-    const fast = result('4k read, depth 32', [round(20)], [round(10)]);
-    const slow = result('4k read, depth 32', [round(19)], [round(10)], 'qemu-img');
-    expect(verdicts([fast, slow])).toEqual([true, false, true]);
-  });
-
-  test('asks for no more than the same at depth 1, and for nothing of other workloads', () => {
-    const same = result('4k read, depth 1', [round(10)], [round(10)]);
-    const other = result('4k read, depth 4', [round(1)], [round(10)]);
-    expect(verdicts([same, other])).toEqual([true, true]);
-  });
-
-  test('limits the memory of vloop, not of the peer', () => {
-    const large = { rssBytes: 151 * MIB };
-    expect(verdicts([result('4k read, depth 4', [round(1)], [round(1, large)])])).toEqual([true]);
-    expect(verdicts([result('4k read, depth 4', [round(1, large)], [round(1)])])).toEqual([false]);
+  test('every line is as long as the header', () => {
+    for (const { header, rows } of tables)
+      expect(rows.filter((cells) => cells.length !== header.length)).toEqual([]);
   });
 });
 
-describe('othersShare', () => {
-  const start = { busySeconds: 10, allSeconds: 100, ownSeconds: 5 };
+test('a plain table lines its columns up', () => {
+  const table = { title: 't', header: ['a', 'b', 'c'], rows: [['long', 'x', '1.0']] };
+  expect(plainTable(table)).toBe('t\na     b    c\nlong  x  1.0');
+});
 
-  test('is what is busy and not of the benchmark', () => {
-    const end = { busySeconds: 13, allSeconds: 104, ownSeconds: 7 };
-    expect(othersShare(start, end)).toBeCloseTo(0.25);
+test('a Markdown table aligns words left and figures right', () => {
+  const target = { row: 'r', figure: 'IOPS', wanted: '≥ 1', measured: '2', met: false };
+  expect(markdownTable(targetTable([target]))).toContain(
+    '| row | figure | wanted | measured |  |\n| --- | --- | --: | --: | --: |\n| r | IOPS | ≥ 1 | 2 | MISSED |',
+  );
+});
+
+describe('readFioAnswer', () => {
+  const direction = (total_ios: number, p50: number) => ({
+    total_ios,
+    clat_ns: { percentile: { '50.000000': p50, '99.000000': 2 * p50, '99.900000': 3 * p50 } },
+  });
+  const answer = (error = 0) =>
+    `fio: a warning\n${JSON.stringify({
+      jobs: [
+        {
+          error,
+          job_runtime: 4000,
+          usr_cpu: 10,
+          sys_cpu: 40,
+          read: direction(300, 5000),
+          write: direction(100, 9000),
+        },
+      ],
+    })}`;
+
+  test('adds reads and writes, and divides the time that fio added up over its jobs', () => {
+    expect(readFioAnswer(answer(), 2)).toEqual({
+      requests: 400,
+      seconds: 2,
+      cpuSeconds: 2,
+      latencyUs: { p50: 5, p99: 10, p999: 15 },
+    });
   });
 
-  test('stays a share when the kernel counts the ticks of both differently', () => {
-    expect(othersShare(start, { busySeconds: 11, allSeconds: 104, ownSeconds: 7 })).toBe(0);
-    expect(othersShare(start, start)).toBe(0);
-  });
+  test('is an error when fio met one', () =>
+    expect(() => readFioAnswer(answer(5), 1)).toThrow('fio failed'));
 });
