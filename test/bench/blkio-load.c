@@ -4,8 +4,8 @@
  * ("spin" polls the used rings instead). One thread serves all queues: a thread each costs two context switches more
  * for every wake-up, on the processors that the back-end needs. Its answer is one line of JSON.
  *
- * With verify=1 every byte is checked. The disk must hold what op=fill wrote: each 8-byte word is a function of its
- * offset and of the generation of its block, which is 0 after op=fill and counts the writes to the block since.
+ * With verify=1 every byte read is checked, see blkio-load-stamp.h. The disk must hold what op=fill wrote, which is
+ * generation 0 of every block; each write to a block since is one more.
  *
  * Usage: blkio-load SOCKET [name=value ...]
  *   op=randread|randwrite|randrw|read|write|discard|flush|writeflush|fill   writeflush: a write, then a flush, as one
@@ -25,13 +25,12 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+#include "blkio-load-latency.h"
+#include "blkio-load-stamp.h"
 
 #define MAX_DEPTH 256
 #define MAX_QUEUES 16
 #define STALL_MS 10000
-/* 16 steps in each power of two nanoseconds: latencies to within 6 %. */
-#define STEPS 16
-#define BUCKETS (64 * STEPS)
 
 enum kind { READ, WRITE, DISCARD, FLUSH };
 
@@ -68,7 +67,7 @@ static const struct op *op = &ops[0];
 static int depth = 1, queues = 1, spin, verify, cpu = -1;
 static uint64_t size = 4096, rate, blocks, cursor;
 static double seconds = 1;
-static uint64_t histogram[BUCKETS], requests, checked, idle_ns;
+static uint64_t checked, idle_ns;
 static uint64_t random_state = 88172645463325252ull;
 /* For verify: the number of writes to each block, and whether a request on it is in flight. */
 static uint32_t *generations;
@@ -86,73 +85,12 @@ static void require(int ret, const char *what)
 		fail(what, blkio_get_error_msg());
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 static uint64_t next_random(void)
 {
 	random_state ^= random_state << 13;
 	random_state ^= random_state >> 7;
 	random_state ^= random_state << 17;
 	return random_state;
-}
-
-static unsigned int bucket_of(uint64_t ns)
-{
-	unsigned int power = 63 - __builtin_clzll(ns | STEPS);
-
-	return power * STEPS + (ns >> (power - 4)) % STEPS;
-}
-
-static double percentile_us(double fraction)
-{
-	uint64_t wanted = requests * fraction, seen = 0;
-
-	for (unsigned int i = 0; i < BUCKETS; i++) {
-		seen += histogram[i];
-		if (seen > wanted) {
-			uint64_t base = 1ull << (i / STEPS);
-
-			return (base + base / STEPS * (i % STEPS + 0.5)) / 1000.0;
-		}
-	}
-	return 0;
-}
-
-static uint64_t stamp_of(uint64_t offset, uint32_t generation)
-{
-	return (offset + 1 + ((uint64_t)generation << 40)) * 0x9e3779b97f4a7c15ull;
-}
-
-static void stamp(const struct slot *slot, uint32_t generation)
-{
-	uint64_t *words = (uint64_t *)slot->buffer;
-
-	for (uint64_t at = 0; at < size; at += 8)
-		words[at / 8] = stamp_of(slot->block * size + at, generation);
-}
-
-static void check(const struct slot *slot)
-{
-	const uint64_t *words = (const uint64_t *)slot->buffer;
-	uint32_t generation = generations[slot->block];
-
-	for (uint64_t at = 0; at < size; at += 8) {
-		uint64_t offset = slot->block * size + at;
-
-		if (words[at / 8] == stamp_of(offset, generation))
-			continue;
-		fprintf(stderr, "wrong data at disk offset %llu, generation %u: %016llx instead of %016llx\n",
-			(unsigned long long)offset, generation, (unsigned long long)words[at / 8],
-			(unsigned long long)stamp_of(offset, generation));
-		exit(1);
-	}
-	checked++;
 }
 
 /* Two requests in flight on one block have no order: a verifying load avoids them. */
@@ -180,7 +118,7 @@ static void submit(struct lane *lane, struct slot *slot, uint64_t due_ns)
 	if (verify) {
 		busy[slot->block] = 1;
 		if (slot->kind == WRITE)
-			stamp(slot, op->fills ? 0 : ++generations[slot->block]);
+			write_stamps(slot->buffer, offset, size, op->fills ? 0 : ++generations[slot->block]);
 		else
 			memset(slot->buffer, 0xdd, size);
 	}
@@ -214,10 +152,11 @@ static int reap(struct lane *lane, int least, struct timespec *timeout)
 			blkioq_flush(lane->queue, slot, 0);
 			continue;
 		}
-		histogram[bucket_of(now - slot->due_ns)]++;
-		requests++;
-		if (verify && slot->kind == READ)
-			check(slot);
+		record_latency(now - slot->due_ns);
+		if (verify && slot->kind == READ) {
+			check_stamps(slot->buffer, slot->block * size, size, generations[slot->block]);
+			checked++;
+		}
 		if (verify)
 			busy[slot->block] = 0;
 		lane->idle[lane->idle_count++] = slot;
@@ -430,7 +369,7 @@ int main(int argc, char **argv)
 
 	printf("{\"requests\":%llu,\"seconds\":%.6f,\"busySeconds\":%.6f,\"checked\":%llu,"
 	       "\"p50Us\":%.2f,\"p99Us\":%.2f,\"p999Us\":%.2f}\n",
-	       (unsigned long long)requests, taken, spin ? taken - idle_ns / 1e9 : cpu_seconds() - cpu_before,
+	       (unsigned long long)recorded, taken, spin ? taken - idle_ns / 1e9 : cpu_seconds() - cpu_before,
 	       (unsigned long long)checked, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999));
 	blkio_destroy(&disk);
 	return 0;

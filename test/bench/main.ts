@@ -4,6 +4,7 @@
  * --json writes every round, --markdown the tables.
  */
 import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { openTrixieRoot, type TrixieRoot, type Workspace } from '../support/trixie-root.ts';
 import { BackingFiles } from './backing-files.ts';
 import { BlkioClient, compileBlkioLoad } from './blkio-client.ts';
@@ -128,6 +129,10 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const options = parseOptions(argv);
   chooseRows(options);
+  if (cpus().length < 2) {
+    print('skipped: bench: a client and a back-end on one processor only measure the scheduler');
+    return;
+  }
   const opened = await openTrixieRoot({ withCompiler: true });
   if (!opened.ok) {
     print(`skipped: bench: ${opened.reason}`);

@@ -1,7 +1,6 @@
 /**
  * The set of back-ends that a row is measured on: vloop and its opponents, all on one file, started and stopped
- * together. Debian has no other vhost-user-blk back-end that libblkio can talk to: QEMU's contrib/vhost-user-blk is
- * not packaged, nor is SPDK.
+ * together. Debian has no other vhost-user-blk back-end: QEMU's contrib/vhost-user-blk is not packaged, nor is SPDK.
  */
 import {
   type BackEndName,

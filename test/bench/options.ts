@@ -23,7 +23,7 @@ export const usage = `make bench BENCH_ARGS='...', or: node test/bench/main.ts [
   --only=TEXT        only rows whose name holds TEXT, as "tmpfs", "depth 32" or "direct: 4k randread, depth 1"
   --clients=A,B      of blkio, qemu-img (both)
   --rounds=N         rounds for each row (5)
-  --seconds=N        length of one measurement (1)
+  --seconds=N        length of one measurement (1; three times that at a fixed rate)
   --image-mib=N      size of the files (256)
   --busy             a process that never sleeps runs beside everything, bound to one processor
   --vloop=OPTION     a further option for vloop; may be repeated

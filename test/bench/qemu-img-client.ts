@@ -29,7 +29,7 @@ export class QemuImgClient implements Client {
     workload: Workload,
     seconds: number,
   ): Promise<Measurement> {
-    const key = `${backEnd.socketInside} ${backEnd.pid} ${workloadName(workload)}`;
+    const key = `${backEnd.pid}/${workloadName(workload)}`;
     let requests = this.#requests.get(key);
     if (requests === undefined) {
       await this.#run(backEnd, workload, TRIAL_REQUESTS);

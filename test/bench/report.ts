@@ -68,6 +68,7 @@ export function conditionLines(conditions: Conditions, clients: readonly string[
     `files: ${c.imageMib} MiB on ${c.fileSystem} and tmpfs`,
     `vloop ${c.commit} on Node ${c.node}`,
     `opponents: ${c.peer} with an iothread, by its aio=; host: ${c.fio}, ioengine=io_uring straight on the file`,
+    'no further baseline: Debian packages neither QEMU’s contrib/vhost-user-blk nor SPDK',
     ...clients.map((client) => `client: ${client}`),
     c.fioEngine,
   ];
