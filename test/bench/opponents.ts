@@ -4,6 +4,7 @@
  */
 import {
   type BackEndName,
+  type BackEndOptions,
   type BackEndProcess,
   type DaemonAio,
   startBackEnd,
@@ -46,7 +47,12 @@ export class Contenders {
     const direct = kind === 'direct';
     const file = kind === 'memory' ? NO_FILE : files.of(kind);
     const started: BackEndProcess[] = [];
-    const start = async (name: BackEndName, label: string, aio: DaemonAio, further = {}) => {
+    const start = async (
+      name: BackEndName,
+      label: string,
+      aio: DaemonAio,
+      further: BackEndOptions = {},
+    ) => {
       const backEnd = await startBackEnd(name, workspace, file.image, {
         ...{ label, numQueues: QUEUES, through: file.through, daemonFile: { aio, direct } },
         ...further,
@@ -55,7 +61,8 @@ export class Contenders {
       return new BackEndContender(backEnd);
     };
     try {
-      const ours = await start(options.ours, 'vloop', 'io_uring', {
+      const label = options.ours === 'vloop' ? 'vloop' : 'same';
+      const ours = await start(options.ours, label, 'io_uring', {
         ...(kind === 'memory' ? { memory: MEMORY_SIZE } : {}),
         vloopArguments: [
           ...(kind === 'memory' ? [] : [`--direct-io=${direct ? 'on' : 'off'}`]),

@@ -11,6 +11,7 @@ import type { Target } from './targets.ts';
 
 type Table = { title: string; header: readonly string[]; rows: readonly (readonly string[])[] };
 
+/** `client`: the part of a processor that the client used; `others`: of the machine, strangers to the benchmark. */
 const HEADER = [
   'workload',
   'against',
@@ -23,6 +24,7 @@ const HEADER = [
   'p50/p99/p99.9 µs',
   'theirs',
   'client',
+  'others',
 ];
 
 /** One table for each kind of file, one line for each opponent. */
@@ -33,13 +35,15 @@ export function tablesOf(comparisons: readonly Comparison[]): Table[] {
   });
 }
 
-function linesOf({ row, ours, against }: Comparison): string[][] {
+function linesOf({ row, ours, against, others }: Comparison): string[][] {
   const name = workloadAndClient(row);
-  if (against.length === 0) return [[name, '-', ...sides(ours)]];
+  const strangers = percent(others.median);
+  if (against.length === 0) return [[name, '-', ...sides(ours), strangers]];
   return against.map((theirs, i) => [
     i === 0 ? name : '',
     theirs.label,
     ...sides(ours, theirs, theirs.ratio),
+    strangers,
   ]);
 }
 
@@ -98,7 +102,7 @@ export function idleLine(comparisons: readonly Comparison[]): string {
   return `CPU seconds of an idle back-end in a round of another, at most: ${texts.join(', ') || '-'}`;
 }
 
-/** How much of the machine went to strangers: above some per cent the figures are those of a busy machine. */
+/** Above some per cent the figures are those of a busy machine. */
 export function othersLine(comparisons: readonly Comparison[]): string {
   const worst = Math.max(0, ...comparisons.map(({ others }) => others.median));
   return `share of the machine that other processes took, worst row: ${percent(worst)}`;

@@ -44,6 +44,7 @@ describe('tablesOf', () => {
       '8 p50/p99/p99.9 µs': '9.5/19/300',
       '9 theirs': '40/80/300',
       '10 client': '25 %',
+      '11 others': '0 %',
     });
     expect(cells[1]).toMatchObject({ '1 against': 'host', '3 theirs': '1000.0', '9 theirs': '-' });
   });
