@@ -1,6 +1,6 @@
 /**
- * GuestMemory.find against a linear search, for any regions and any sequence of addresses (the last
- * hit is remembered, so the sequence matters), while regions come and go.
+ * GuestMemory.find against a linear search, for any regions, close together or far apart, and any
+ * addresses in and beside them, while regions come and go.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -36,34 +36,45 @@ test('find is a linear search, whatever was found before and whatever was remove
   const input = fc.record({
     described: regions,
     scale: fc.constantFrom(1, 4096, 2 ** 44),
+    // A region far above the others: those share one bucket then.
+    farAt: fc.constantFrom(null, 1000, 2 ** 20),
     steps: fc.array(
       fc.oneof(
-        { weight: 8, arbitrary: address.map((at) => ({ at, remove: null })) },
-        { weight: 1, arbitrary: fc.nat(SLOTS).map((remove) => ({ at: null, remove })) },
+        {
+          weight: 8,
+          arbitrary: fc.record({ at: address, plus: fc.nat(45), remove: fc.constant(null) }),
+        },
+        {
+          weight: 1,
+          arbitrary: fc.nat(SLOTS).map((remove) => ({ at: 0, plus: 0, remove })),
+        },
       ),
       { maxLength: 60 },
     ),
   });
-  holds(input, ({ described, scale, steps }) => {
-    const table = new RegionTable(SLOTS);
-    const memory = new GuestMemory(SLOTS, () => new ArrayBuffer(40));
-    // Views are not what is tested: sizes here exceed any buffer.
-    const mapped = described.toReversed().map((region) => {
-      const scaled = { guestAddress: region.guestAddress * scale, sizeBytes: region.sizeBytes };
+  holds(input, ({ described, scale, farAt, steps }) => {
+    const table = new RegionTable(SLOTS + 1);
+    const memory = new GuestMemory(SLOTS + 1, () => new ArrayBuffer(40));
+    const far = farAt === null ? [] : [{ guestAddress: farAt, sizeBytes: 40 }];
+    const mapped = [...described.toReversed(), ...far].map((region) => {
+      // Not beyond 2^53, which the table would refuse.
+      const guestAddress = Math.min(region.guestAddress * scale, 2 ** 53 - 64);
+      const scaled = { guestAddress, sizeBytes: region.sizeBytes };
       const described = { ...scaled, userAddress: scaled.guestAddress, mmapOffset: 0 };
       expect(table.refusal(described)).toBeNull();
       return table.add(described, 2 ** 46 + scaled.guestAddress);
     });
     memory.add(mapped);
-    for (const { at, remove } of steps) {
+    for (const { at, plus, remove } of steps) {
       if (remove !== null) {
         const region = table.regions[remove];
         if (region === undefined) continue;
         table.remove(region.slot);
         memory.remove([region.slot]);
       } else {
-        const index = memory.find(at * scale);
-        const expected = linear(table.regions, at * scale);
+        const where = at === 320 && farAt !== null ? farAt * scale + plus : at * scale + plus;
+        const index = memory.find(where);
+        const expected = linear(table.regions, where);
         expect(index < 0 ? undefined : memory.slots[index]).toBe(expected?.slot);
         if (expected !== undefined) expect(memory.hosts[index]).toBe(expected.hostAddress);
       }

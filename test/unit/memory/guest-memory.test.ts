@@ -28,11 +28,19 @@ describe('find', () => {
     expect(memory.find(address)).toBe(expected);
   });
 
-  test('the remembered region answers for itself alone', () => {
-    expect(memory.find(HIGH)).toBe(2);
-    expect(memory.find(LOW)).toBe(0);
-    expect(memory.find(HIGH + SIZE)).toBe(-1);
-    expect(memory.find(HIGH + 1)).toBe(2);
+  test('every border of 500 small regions below one that is 2^50 bytes away', () => {
+    const far = plainRam(
+      ...Array.from({ length: 500 }, (_, i) => [LOW + i * SIZE, SIZE - 1] as const),
+      [2 ** 50, SIZE],
+    ).deviceMemory();
+    for (let i = 0; i < 500; i++) {
+      expect(far.find(LOW + i * SIZE)).toBe(i);
+      expect(far.find(LOW + i * SIZE + SIZE - 2)).toBe(i);
+      expect(far.find(LOW + i * SIZE + SIZE - 1)).toBe(-1);
+    }
+    expect(far.find(2 ** 50 - 1)).toBe(-1);
+    expect(far.find(2 ** 50 + SIZE - 1)).toBe(500);
+    expect(far.find(2 ** 50 + SIZE)).toBe(-1);
   });
 
   test('slots are those of the table, whatever the order of addresses', () => {
@@ -105,7 +113,7 @@ describe('remove', () => {
     expect(memory.bytesOfSlot[1]).toBe(kept);
   });
 
-  test('the region that was found last and then removed is forgotten too', () => {
+  test('the highest region, removed, is not found again', () => {
     const memory = plainRam([LOW, SIZE], [HIGH, SIZE]).deviceMemory();
     memory.find(HIGH);
     memory.remove([1]);
