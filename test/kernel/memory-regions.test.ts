@@ -6,6 +6,8 @@ import { closeSync, ftruncateSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { createMemfd } from '../../src/sys/memfd.ts';
+import { runLoad } from '../bench/load.ts';
+import { parseLoadOptions } from '../bench/load-options.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import type { MockFrontEnd } from '../support/mock-frontend.ts';
@@ -48,6 +50,25 @@ function keepBusy(queue: MockQueue): { stop(): Promise<number> } {
     },
   };
 }
+
+test.each([1, 64])(
+  '8 GiB of guest memory in %i regions, buffers all over them: every byte is right',
+  async (regions) => {
+    disk = await ServedDisk.serve();
+    const memory = ['--memory-mib=8192', `--regions=${regions}`, '--spare=500', '--segments=4'];
+    const load = [
+      '--verify',
+      '--io=mix',
+      '--size=16384',
+      '--depth=64',
+      '--queues=2',
+      '--seconds=0.5',
+    ];
+    const report = await runLoad(parseLoadOptions([disk.socket, ...memory, ...load]));
+    expect(report).toMatchObject({ wrongBlocks: 0, wrong: [] });
+    expect(report.requests).toBeGreaterThan(500);
+  },
+);
 
 test('64 regions at once, with an fd each or one for all, every one of them used', async () => {
   for (const fdEach of [true, false]) {
