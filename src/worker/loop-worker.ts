@@ -11,6 +11,12 @@ import { KEY_CONTROL, KEY_RESULTS, type Reactor, type ReactorSink } from './reac
 /** performance.now() costs more than a look at the rings. */
 const SPINS_PER_CLOCK = 16;
 
+/**
+ * Turns with work of their own between two looks at a reactor that says nothing by itself (epoll): as
+ * late as that may a word of the main thread be heard. A disk in memory makes no system call meanwhile.
+ */
+const BUSY_TURNS = 16;
+
 export interface LoopWorkerPort {
   /** Something was sent to the worker: read and carry it out. */
   onControl(): void;
@@ -66,6 +72,7 @@ export class LoopWorker implements ReactorSink {
 
   /** Runs until `exit`. Throws what no request can cause: the reactor itself failing. */
   run(): void {
+    let busyTurns = 0;
     while (!this.#exiting) {
       if (this.#controlPending) {
         this.#controlPending = false;
@@ -75,10 +82,11 @@ export class LoopWorker implements ReactorSink {
       const more = this.#device.serve();
       const delivered = this.#backing.reap(this);
       this.#device.publish();
-      if (more || delivered > 0 || this.#reactor.hasWork()) {
+      const busy = more || delivered > 0;
+      if (this.#reactor.hasWork() || (busy && ++busyTurns % BUSY_TURNS === 0)) {
         this.#reactor.turn(false, false);
         this.#collect();
-      } else if (!this.#controlPending && !this.#exiting) {
+      } else if (!busy && !this.#controlPending && !this.#exiting) {
         // Also while something drains: a command is in flight then, and its result ends the sleep.
         this.#idle();
       }
