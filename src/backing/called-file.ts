@@ -1,9 +1,10 @@
 /**
  * A backing file by blocking calls in place of asynchronous ones, where they are faster: on a file in
  * memory (tmpfs, which io_uring hands to a kernel thread each time), and for writes into the page cache
- * (which ext4 gives io_uring no other way to do). Other operations, and writes after a call has been
- * slow, go to the engine behind it, so that one stalled call does not stall a queue again and again.
+ * (which ext4 gives io_uring no other way to do). Other operations, large ones, and writes after a call
+ * has been slow go to the engine behind it, so that one call does not stall every queue of the worker.
  */
+import { iovec } from '../../protocol/linux.ts';
 import {
   type BackingPort,
   IO_FALLOCATE,
@@ -11,6 +12,7 @@ import {
   IO_FLAG_DSYNC,
   IO_READ,
   IO_READV,
+  IO_WRITE,
   type ResultSink,
 } from '../loop/backing-port.ts';
 import { callNow } from './blocking-call.ts';
@@ -22,11 +24,15 @@ export interface CalledFileOptions {
   readonly engine: BackingPort;
   /** Reads too, not only writes: the file is in memory. */
   readonly reads: boolean;
+  /** The length of the iovec at an address. */
+  readonly iovecLength: (pointer: number) => number;
   /** Microseconds, monotonic. */
   readonly now: () => number;
 }
 
-/** A call that takes longer has waited for something: a copy of the largest request takes less. */
+/** A copy of so much takes a tenth of a millisecond, in which the worker does nothing else. */
+const CALL_BYTES_MAX = 512 * 1024;
+/** A call that takes longer has waited for something: the largest copy takes less. */
 const SLOW_CALL_US = 1000;
 /** How long calls are left alone then: about what write-back throttling pauses for. */
 const PAUSE_US = 100_000;
@@ -35,6 +41,7 @@ export class CalledFile implements BackingPort {
   readonly #fd: number;
   readonly #engine: BackingPort;
   readonly #reads: boolean;
+  readonly #iovecLength: (pointer: number) => number;
   readonly #now: () => number;
   readonly #results = new ResultQueue();
   #pausedUntilUs = 0;
@@ -45,6 +52,7 @@ export class CalledFile implements BackingPort {
     this.#fd = options.fd;
     this.#engine = options.engine;
     this.#reads = options.reads;
+    this.#iovecLength = options.iovecLength;
     this.#now = options.now;
   }
 
@@ -61,7 +69,7 @@ export class CalledFile implements BackingPort {
       operation === IO_FDATASYNC ||
       operation === IO_FALLOCATE ||
       (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
-    if (leave || (!isRead && this.#isPaused())) {
+    if (leave || this.#isLarge(operation, address, length) || (!isRead && this.#isPaused())) {
       this.#engine.submit(operation, tag, offsetBytes, address, length, flags);
       return;
     }
@@ -80,6 +88,15 @@ export class CalledFile implements BackingPort {
   reap(sink: ResultSink): number {
     this.#lastEndUs = -1;
     return this.#results.deliver(sink) + this.#engine.reap(sink);
+  }
+
+  #isLarge(operation: number, address: number, length: number): boolean {
+    if (operation === IO_READ || operation === IO_WRITE) return length > CALL_BYTES_MAX;
+    let lengthBytes = 0;
+    for (let i = 0; i < length && lengthBytes <= CALL_BYTES_MAX; i++) {
+      lengthBytes += this.#iovecLength(address + i * iovec.sizeBytes);
+    }
+    return lengthBytes > CALL_BYTES_MAX;
   }
 
   #isPaused(): boolean {

@@ -14,6 +14,8 @@ export interface EngineFacts {
   readonly uringRefusal: string | null;
   readonly direct: boolean;
   readonly inMemory: boolean;
+  /** Cached reads complete in place, without a kernel thread. */
+  readonly readsWithoutWaiting: boolean;
 }
 
 export interface EngineChoice {
@@ -27,7 +29,7 @@ export interface EngineChoice {
 export function chooseEngine(facts: EngineFacts): EngineChoice | string {
   const engine = engineFor(facts);
   if (typeof engine === 'string') return engine;
-  return { ...engine, ...pathFor(facts) };
+  return { ...engine, ...pathFor(facts, engine.engine) };
 }
 
 function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineReason'> | string {
@@ -49,8 +51,8 @@ function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineRea
       };
 }
 
-function pathFor(facts: EngineFacts): Pick<EngineChoice, 'path' | 'pathReason'> {
-  const { requestedPath, direct, inMemory } = facts;
+function pathFor(facts: EngineFacts, engine: Engine): Pick<EngineChoice, 'path' | 'pathReason'> {
+  const { requestedPath, direct, inMemory, readsWithoutWaiting } = facts;
   if (requestedPath === 'engine')
     return { path: 'engine', pathReason: 'asked for by --io-path=engine' };
   if (requestedPath === 'calls')
@@ -64,7 +66,13 @@ function pathFor(facts: EngineFacts): Pick<EngineChoice, 'path' | 'pathReason'> 
   if (direct) return { path: 'engine', pathReason: 'direct I/O waits for the device' };
   return {
     path: 'writes',
-    pathReason:
-      'writes into the page cache are calls while they are quick; reads go through the engine',
+    pathReason: `writes into the page cache are calls while they are quick; reads ${howReadsGo(engine, readsWithoutWaiting)}`,
   };
+}
+
+function howReadsGo(engine: Engine, readsWithoutWaiting: boolean): string {
+  if (engine !== 'io_uring') return 'go through the engine';
+  return readsWithoutWaiting
+    ? 'are served in place by the ring where they are cached'
+    : 'go to kernel threads: the file system cannot try one without waiting';
 }

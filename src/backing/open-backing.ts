@@ -25,6 +25,8 @@ export interface OpenBacking {
   readonly offsetAlignBytes: number;
   /** The file is in memory (tmpfs). */
   readonly inMemory: boolean;
+  /** See FileFacts. */
+  readonly readsWithoutWaiting: boolean;
   /** The host's block: what the guest is told as its physical block and discard granularity. */
   readonly hostBlockBytes: number;
 }
@@ -142,6 +144,7 @@ export function openBacking(options: BackingOptions): OpenBacking {
       memoryAlignBytes: decision.memoryAlignBytes,
       offsetAlignBytes: decision.offsetAlignBytes,
       inMemory,
+      readsWithoutWaiting: facts.readsWithoutWaiting,
       hostBlockBytes: hostBlock(facts, blockSizeBytes),
     };
   } catch (error) {

@@ -55,6 +55,7 @@ function engineFor(options: DiskOptions, backing: OpenBacking | null): EngineCho
     // A disk in memory never waits: any engine's reactor serves it.
     direct: backing?.direct ?? true,
     inMemory: backing?.inMemory ?? true,
+    readsWithoutWaiting: backing?.readsWithoutWaiting ?? true,
   });
   if (typeof choice === 'string') throw new BackingError('EINVAL', choice);
   if (backing !== null) return choice;

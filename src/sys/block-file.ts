@@ -7,14 +7,17 @@ import {
   AT_EMPTY_PATH,
   BLKGETSIZE64,
   BLKSSZGET,
+  EAGAIN,
   F_OFD_SETLK,
   F_RDLCK,
   F_WRLCK,
   flock,
+  iovec,
   O_CLOEXEC,
   O_DIRECT,
   O_RDONLY,
   O_RDWR,
+  RWF_NOWAIT,
   STATX_DIOALIGN,
   statx as statxLayout,
 } from '../../protocol/linux.ts';
@@ -22,6 +25,7 @@ import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
 const ioctl = declare('int ioctl(int, unsigned long, uintptr_t)');
 const fcntl = declare('int fcntl(int, int, uintptr_t)');
+const preadv64v2 = declare('intptr_t preadv64v2(int, uintptr_t, int, int64_t, int)');
 const statxCall = declare('int statx(int, const char*, int, unsigned int, uintptr_t)');
 
 export interface OpenFileOptions {
@@ -55,6 +59,8 @@ export interface FileFacts {
    */
   readonly directMemoryAlignBytes: number | null;
   readonly directOffsetAlignBytes: number | null;
+  /** A read can be tried without waiting (RWF_NOWAIT): io_uring serves it from the page cache in place. */
+  readonly readsWithoutWaiting: boolean;
 }
 
 function blockDeviceSize(fd: number): { sizeBytes: number; sectorBytes: number } {
@@ -66,6 +72,16 @@ function blockDeviceSize(fd: number): { sizeBytes: number; sectorBytes: number }
     sizeBytes: failed ? 0 : Number(size.view.getBigUint64(0, true)),
     sectorBytes: failed ? 512 : sector.view.getInt32(0, true),
   };
+}
+
+/** Tries it on the first byte: only the attempt shows what a file system can do. */
+function readsWithoutWaiting(fd: number): boolean {
+  const byte = new FixedBytes(1);
+  const vector = new FixedBytes(iovec.sizeBytes);
+  vector.view.setBigUint64(iovec.at.iov_base, BigInt(byte.address), true);
+  vector.view.setBigUint64(iovec.at.iov_len, 1n, true);
+  const result = preadv64v2(fd, vector.address, 1, 0, RWF_NOWAIT);
+  return result >= 0 || valueOrErrno(result) === -EAGAIN;
 }
 
 /** Reads what there is to know about an open file. */
@@ -92,6 +108,7 @@ export function inspectFile(fd: number, path: string): FileFacts {
     logicalSectorBytes: device === null ? null : device.sectorBytes,
     directMemoryAlignBytes: align(statxLayout.at.stx_dio_mem_align),
     directOffsetAlignBytes: align(statxLayout.at.stx_dio_offset_align),
+    readsWithoutWaiting: readsWithoutWaiting(fd),
   };
 }
 

@@ -49,7 +49,9 @@ export function openEngine(
   if (path === 'memory') return { ...plain, backing: openMemory(birth, arenas) };
   if (path === 'engine') return plain;
   const reads = path === 'calls';
-  return { ...plain, backing: new CalledFile({ fd, engine: plain.backing, reads, now }) };
+  const iovecLength = (pointer: number) => arenas.u64At(pointer + iovec.at.iov_len);
+  const options = { fd, engine: plain.backing, reads, iovecLength, now };
+  return { ...plain, backing: new CalledFile(options) };
 }
 
 function openMemory(birth: WorkerBirth, arenas: MemoryArenas): BackingPort {

@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, ftruncateSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   EADDRINUSE,
@@ -15,6 +15,7 @@ import {
   ENOENT,
   F_SEAL_GROW,
   F_SEAL_SHRINK,
+  TMPFS_MAGIC,
 } from '../../protocol/linux.ts';
 import { inspectFile, lockFile, openFile } from '../../src/sys/block-file.ts';
 import { adoptEventfd, createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
@@ -226,6 +227,17 @@ describe('files', () => {
     expect(lockFile(other, true)).toBe(-EAGAIN);
     expect(lockFile(other, false)).toBe(-EAGAIN);
     expect(fstatSync(fd).size).toBe(5000);
+  });
+
+  test('whether reads can be tried without waiting: yes on a disk, no in memory', () => {
+    for (const folder of [directory, '/dev/shm']) {
+      const path = join(mkdtempSync(join(folder, 'vloop-test-')), 'image');
+      writeFileSync(path, new Uint8Array(4096));
+      const fd = own(openFile(path, { readOnly: true, direct: false }));
+      const facts = inspectFile(fd, path);
+      expect(facts.readsWithoutWaiting, folder).toBe(facts.fileSystemMagic !== TMPFS_MAGIC);
+      rmSync(dirname(path), { recursive: true });
+    }
   });
 
   test('readers share', () => {

@@ -70,12 +70,16 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
+/** Of the iovec arrays that the tests have made. */
+const iovecLengths = new Map<number, number>();
+const iovecLength = (pointer: number) => iovecLengths.get(pointer) ?? 0;
+
 function newFile(reads: boolean): CalledFile {
   const now = () => {
     nowUs += tickUs;
     return nowUs;
   };
-  return new CalledFile({ fd, engine, reads, now });
+  return new CalledFile({ fd, engine, reads, iovecLength, now });
 }
 
 function reaped(file: CalledFile): Array<[number, number]> {
@@ -93,6 +97,7 @@ function halves(): FixedBytes {
     const base = BigInt(memory.address + (i * BLOCK) / 2);
     vectors.view.setBigUint64(at + iovec.at.iov_base, base, true);
     vectors.view.setBigUint64(at + iovec.at.iov_len, BigInt(BLOCK / 2), true);
+    iovecLengths.set(vectors.address + at, BLOCK / 2);
   });
   return vectors;
 }
@@ -160,7 +165,7 @@ describe('calls', () => {
   });
 
   test('a failure is a result', () => {
-    const file = new CalledFile({ fd: 1_000_000, engine, reads: true, now: () => 0 });
+    const file = new CalledFile({ fd: 1_000_000, engine, reads: true, iovecLength, now: () => 0 });
     file.submit(IO_WRITE, 1, 0, memory.address, 512, 0);
     file.submit(IO_READ, 2, 0, memory.address, 512, 0);
     expect(reaped(file)).toEqual([
@@ -191,6 +196,33 @@ describe('the engine', () => {
     expect(reaped(file)).toEqual([]);
     expect(readFileSync(path).toString()).toBe('a'.repeat(2 * BLOCK));
   });
+
+  const limit = 512 * 1024;
+
+  test.each([IO_READ, IO_WRITE])(
+    'gets single buffers above 512 KiB (operation %i)',
+    (operation) => {
+      const file = new CalledFile({ fd: -1, engine, reads: true, iovecLength, now: () => 0 });
+      file.submit(operation, 1, 0, memory.address, limit, 0);
+      expect([engine.submitted, reaped(file)]).toEqual([[], [[1, -EBADF]]]);
+      file.submit(operation, 2, 0, memory.address, limit + 512, 0);
+      expect([engine.submitted.length, reaped(file)]).toEqual([1, []]);
+    },
+  );
+
+  test.each([IO_READV, IO_WRITEV])(
+    'gets buffers above 512 KiB in sum (operation %i)',
+    (operation) => {
+      const file = new CalledFile({ fd: -1, engine, reads: true, iovecLength, now: () => 0 });
+      const vectors = halves();
+      iovecLengths.set(vectors.address, limit - BLOCK / 2);
+      file.submit(operation, 1, 0, vectors.address, 2, 0);
+      expect([engine.submitted, reaped(file)]).toEqual([[], [[1, -EBADF]]]);
+      iovecLengths.set(vectors.address, limit);
+      file.submit(operation, 2, 0, vectors.address, 2, 0);
+      expect([engine.submitted.length, reaped(file)]).toEqual([1, []]);
+    },
+  );
 
   test('has its results delivered with those of the calls', () => {
     const file = newFile(false);
@@ -269,7 +301,7 @@ describe('a write that was slow', () => {
 test('reads cost no look at the clock', () => {
   let looks = 0;
   const now = () => ++looks;
-  const file = new CalledFile({ fd, engine, reads: true, now });
+  const file = new CalledFile({ fd, engine, reads: true, iovecLength, now });
   file.submit(IO_READ, 1, 0, memory.address, 512, 0);
   file.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
   expect(looks).toBe(0);

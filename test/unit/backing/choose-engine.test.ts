@@ -20,6 +20,7 @@ function choose(facts: Partial<EngineFacts>): EngineChoice | string {
     requested: 'auto',
     requestedPath: 'auto',
     uringRefusal: null,
+    readsWithoutWaiting: true,
     ...BUFFERED,
     ...facts,
   });
@@ -97,13 +98,18 @@ describe('an engine that is asked for', () => {
 
 describe('the path', () => {
   test.each([
+    ['io_uring', true, 'are served in place by the ring where they are cached'],
+    ['io_uring', false, 'go to kernel threads: the file system cannot try one without waiting'],
+    ['threads', true, 'go through the engine'],
+  ] as const)('buffered, %s, reads without waiting: %s', (requested, readsWithoutWaiting, how) => {
+    expect(chosen({ requested, readsWithoutWaiting, ...BUFFERED })).toMatchObject({
+      path: 'writes',
+      pathReason: `writes into the page cache are calls while they are quick; reads ${how}`,
+    });
+  });
+
+  test.each([
     ['auto', DIRECT, 'engine', 'direct I/O waits for the device'],
-    [
-      'auto',
-      BUFFERED,
-      'writes',
-      'writes into the page cache are calls while they are quick; reads go through the engine',
-    ],
     ['auto', IN_MEMORY, 'calls', 'the file is in memory: a call is faster than a hand-over'],
     ['engine', DIRECT, 'engine', 'asked for by --io-path=engine'],
     ['engine', BUFFERED, 'engine', 'asked for by --io-path=engine'],
