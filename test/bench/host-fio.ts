@@ -3,7 +3,7 @@
  * shared and no process woken on the way, so a back-end that comes near it costs nothing, and one that passes it has
  * batched better. Buffers are not registered, because a back-end cannot register a guest's memory either.
  */
-import type { BackEndProcess } from '../support/back-end-process.ts';
+import { type BackEndProcess, processCpuSeconds } from '../support/back-end-process.ts';
 import { mustRun } from '../support/bounded-process.ts';
 import type { Workspace } from '../support/trixie-root.ts';
 import type { BackingFile } from './backing-files.ts';
@@ -23,7 +23,8 @@ const RW: Readonly<Partial<Record<Operation, string>>> = {
 
 type Direction = {
   total_ios: number;
-  clat_ns?: { percentile?: Readonly<Record<string, number>> };
+  /** From before the submission: cached reads complete within it. */
+  lat_ns?: { percentile?: Readonly<Record<string, number>> };
 };
 
 /** What is used of fio's JSON, of the one group that its jobs are reported as. */
@@ -32,8 +33,6 @@ type FioAnswer = {
     error: number;
     /** Milliseconds, added up over the jobs. */
     job_runtime: number;
-    usr_cpu: number;
-    sys_cpu: number;
     read: Direction;
     write: Direction;
   }[];
@@ -59,8 +58,11 @@ export class HostFio implements Contender {
   async measure(_client: Client, workload: Workload, seconds: number): Promise<Measurement> {
     const { root } = this.#workspace;
     const command = root.argv(this.#command(workload, seconds));
+    const before = endedChildrenCpuSeconds();
     const output = await mustRun([...this.#file.through, ...command], seconds * 1000 + GRACE_MS);
-    return readFioAnswer(output, workload.queues);
+    // fio itself counts its threads without the kernel's workers, which do all buffered writes.
+    const cpuSeconds = endedChildrenCpuSeconds() - before;
+    return { ...readFioAnswer(output, workload.queues), cpuSeconds };
   }
 
   #command({ operation, sizeBytes, depth, queues }: Workload, seconds: number): string[] {
@@ -77,11 +79,16 @@ export class HostFio implements Contender {
       invalidate: 0,
       runtime: `${Math.round(seconds * 1000)}ms`,
       random_generator: 'tausworthe64',
+      ...{ lat_percentiles: 1, clat_percentiles: 0 },
       'output-format': 'json',
     };
     const flags = ['--thread', '--time_based', '--norandommap', '--group_reporting'];
     return ['fio', ...Object.entries(job).map(([name, value]) => `--${name}=${value}`), ...flags];
   }
+}
+
+function endedChildrenCpuSeconds(): number {
+  return processCpuSeconds('self', { withChildren: true }) - processCpuSeconds('self');
 }
 
 /** `jobs` is how many threads share the group: fio adds their times up. */
@@ -91,14 +98,12 @@ export function readFioAnswer(output: string, jobs: number): Measurement {
   const group = groups[0];
   if (group === undefined || group.error !== 0)
     throw new Error(`fio failed: ${output.slice(0, 500)}`);
-  const { read, write, usr_cpu: user, sys_cpu: system } = group;
-  const runtimeSeconds = group.job_runtime / 1000;
+  const { read, write, job_runtime: runtimeMs } = group;
   const busier = read.total_ios >= write.total_ios ? read : write;
-  const percentile = (percent: string) => (busier.clat_ns?.percentile?.[percent] ?? 0) / 1000;
+  const percentile = (percent: string) => (busier.lat_ns?.percentile?.[percent] ?? 0) / 1000;
   return {
     requests: read.total_ios + write.total_ios,
-    seconds: runtimeSeconds / jobs,
-    cpuSeconds: ((user + system) / 100) * runtimeSeconds,
+    seconds: runtimeMs / 1000 / jobs,
     latencyUs: {
       p50: percentile('50.000000'),
       p99: percentile('99.000000'),

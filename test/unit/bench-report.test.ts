@@ -70,7 +70,7 @@ test('a Markdown table aligns words left and figures right', () => {
 describe('readFioAnswer', () => {
   const direction = (total_ios: number, p50: number) => ({
     total_ios,
-    clat_ns: { percentile: { '50.000000': p50, '99.000000': 2 * p50, '99.900000': 3 * p50 } },
+    lat_ns: { percentile: { '50.000000': p50, '99.000000': 2 * p50, '99.900000': 3 * p50 } },
   });
   const answer = (error = 0) =>
     `fio: a warning\n${JSON.stringify({
@@ -78,8 +78,6 @@ describe('readFioAnswer', () => {
         {
           error,
           job_runtime: 4000,
-          usr_cpu: 10,
-          sys_cpu: 40,
           read: direction(300, 5000),
           write: direction(100, 9000),
         },
@@ -90,7 +88,6 @@ describe('readFioAnswer', () => {
     expect(readFioAnswer(answer(), 2)).toEqual({
       requests: 400,
       seconds: 2,
-      cpuSeconds: 2,
       latencyUs: { p50: 5, p99: 10, p999: 15 },
     });
   });
