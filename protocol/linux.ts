@@ -24,8 +24,9 @@ export const ETIME = 62;
 export const EPROTO = 71;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
-export const ECONNREFUSED = 111;
 export const ECONNRESET = 104;
+export const ECONNREFUSED = 111;
+export const EALREADY = 114;
 export const ECANCELED = 125;
 
 export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
@@ -51,6 +52,7 @@ export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
   EADDRINUSE,
   ECONNRESET,
   ECONNREFUSED,
+  EALREADY,
   ECANCELED,
 });
 

@@ -9,7 +9,7 @@ import {
   IORING_OP_TIMEOUT,
   IORING_POLL_ADD_MULTI,
 } from '../../protocol/io-uring.ts';
-import { POLLIN } from '../../protocol/linux.ts';
+import { EALREADY, ECANCELED, POLLIN } from '../../protocol/linux.ts';
 import { COMPLETION_IO } from '../backing/uring-file.ts';
 import type { CompletionHandler, UringQueue } from '../uring/uring-queue.ts';
 import type { Reactor, ReactorSink } from './reactor.ts';
@@ -19,6 +19,7 @@ import type { Reactor, ReactorSink } from './reactor.ts';
 // its successor's.
 const COMPLETION_SIGNAL = 1;
 const COMPLETION_IGNORED = 2;
+const COMPLETION_REMOVAL = 3;
 const KIND_BITS = 2;
 const KIND_MASK = (1 << KIND_BITS) - 1;
 /** The user_data of a poll to remove is passed as one Number, so it has to stay below 2^53. */
@@ -56,9 +57,8 @@ export class UringReactor implements Reactor, CompletionHandler {
     const watch = this.#watches.get(key);
     if (watch === undefined) return;
     this.#watches.delete(key);
-    const userData = this.#signalOf(watch) * 2 ** 32 + key;
-    this.#queue.prepare(IORING_OP_POLL_REMOVE, -1, 0, userData, 0, 0, 0, COMPLETION_IGNORED);
-    // The poll holds a reference of its own to the file; nothing of it outlives this call.
+    this.#remove(key, watch.generation);
+    // The poll holds a reference of its own to the file: now, and not with whatever comes next.
     this.turn(false, false);
   }
 
@@ -84,29 +84,31 @@ export class UringReactor implements Reactor, CompletionHandler {
       this.#sink!.onResult(low, result);
       return;
     }
-    if ((high & KIND_MASK) !== COMPLETION_SIGNAL) return;
+    const kind = high & KIND_MASK;
+    const generation = high >>> KIND_BITS;
+    if (kind === COMPLETION_REMOVAL) {
+      // A poll that was signalled just now is busy and stays; a turn later it has delivered that.
+      if (result === -EALREADY) this.#remove(low, generation);
+      return;
+    }
+    if (kind !== COMPLETION_SIGNAL) return;
     const watch = this.#watches.get(low);
-    if (watch === undefined || this.#signalOf(watch) !== high) return;
+    if (watch === undefined || watch.generation !== generation) return;
     this.#sink!.onSignal(low);
-    // The kernel ends a multishot poll when completions overflow; an fd that fails is let go.
-    if ((flags & IORING_CQE_F_MORE) === 0 && result >= 0) this.#arm(low, watch);
+    if ((flags & IORING_CQE_F_MORE) !== 0) return;
+    // The kernel ends a multishot poll when completions overflow, until 6.1 or so by -ECANCELED: a kick
+    // after that would wake nobody. An fd that fails is let go.
+    if (result >= 0 || result === -ECANCELED) this.#arm(low, watch);
   }
 
-  #signalOf(watch: Watch): number {
-    return (watch.generation << KIND_BITS) | COMPLETION_SIGNAL;
+  #arm(key: number, { fd, generation }: Watch): void {
+    const high = (generation << KIND_BITS) | COMPLETION_SIGNAL;
+    this.#queue.prepare(IORING_OP_POLL_ADD, fd, 0, 0, IORING_POLL_ADD_MULTI, POLLIN, key, high);
   }
 
-  #arm(key: number, watch: Watch): void {
-    const high = this.#signalOf(watch);
-    this.#queue.prepare(
-      IORING_OP_POLL_ADD,
-      watch.fd,
-      0,
-      0,
-      IORING_POLL_ADD_MULTI,
-      POLLIN,
-      key,
-      high,
-    );
+  #remove(key: number, generation: number): void {
+    const poll = ((generation << KIND_BITS) | COMPLETION_SIGNAL) * 2 ** 32 + key;
+    const high = (generation << KIND_BITS) | COMPLETION_REMOVAL;
+    this.#queue.prepare(IORING_OP_POLL_REMOVE, -1, 0, poll, 0, 0, key, high);
   }
 }

@@ -2,6 +2,7 @@
  * Rings that stop, start, are disabled, polled or never called, under load and against the whole daemon:
  * what QEMU does to a disk at every reset, pause and handover.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_OK, virtioBlkConfig } from '../../protocol/virtio-blk.ts';
 import { drainEventfd } from '../../src/sys/eventfd.ts';
@@ -56,6 +57,32 @@ test.each([['--workers=1'], ['--workers=2']])(
     expect(disk.vloop.log('summary')[0]).toMatchObject({ reads: offered, errors: 0 });
   },
 );
+
+test('a ring that is kicked while it stops leaves no poll behind in the kernel', async () => {
+  disk = await ServedDisk.serve();
+  const frontEnd = await disk.connect();
+  const polls = () =>
+    eventually('list of polls', 5000, () => disk.vloop.kernelPolls() ?? undefined);
+  const before = await polls();
+  for (let round = 0; round < 50; round++) {
+    let stopped = false;
+    const stop = frontEnd.stopQueue(0).finally(() => {
+      stopped = true;
+    });
+    while (!stopped) {
+      for (let i = 0; i < 5; i++) frontEnd.queue.kickAnyway();
+      await nextTurn();
+    }
+    await stop;
+    await frontEnd.restart(0);
+  }
+  await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+  await eventually(
+    () => `${before} polls, as before; there are ${disk.vloop.kernelPolls()}`,
+    5000,
+    () => disk.vloop.kernelPolls() === before || undefined,
+  );
+});
 
 test('a disabled ring is not served, and goes on when it is enabled', async () => {
   disk = await ServedDisk.serve();

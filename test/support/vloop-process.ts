@@ -3,7 +3,7 @@
  * by a signal. It dies with the test run (setpriv --pdeathsig), so that nothing is left behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, within } from './waiting.ts';
 
@@ -138,6 +138,18 @@ export class VloopProcess {
   guestMappings(): number {
     const maps = readFileSync(`/proc/${this.pid}/maps`, 'latin1');
     return maps.split('\n').filter((line) => line.includes('/memfd:vloop-test-')).length;
+  }
+
+  /** Polls that the workers' io_urings hold in the kernel; null while a ring is busy and does not say. */
+  kernelPolls(): number | null {
+    let polls = 0;
+    for (const fd of readdirSync(`/proc/${this.pid}/fd`)) {
+      if (readlinkSync(`/proc/${this.pid}/fd/${fd}`) !== 'anon_inode:[io_uring]') continue;
+      const list = readFileSync(`/proc/${this.pid}/fdinfo/${fd}`, 'latin1').split('PollList:')[1];
+      if (list === undefined) return null;
+      polls += list.split('\n').filter((line) => line.includes('op=')).length;
+    }
+    return polls;
   }
 
   rssBytes(): number {
