@@ -10,7 +10,7 @@ const parts = [
   { name: 'property', testTimeout: 60_000, fileParallelism: true, groupOrder: 0 },
   { name: 'conformance', testTimeout: 60_000, fileParallelism: true, groupOrder: 0 },
   { name: 'kernel', testTimeout: 60_000, fileParallelism: false, groupOrder: 1 },
-  { name: 'guest', testTimeout: 300_000, fileParallelism: false, groupOrder: 2 },
+  { name: 'guest', testTimeout: 600_000, fileParallelism: false, groupOrder: 2 },
 ];
 
 export default defineConfig({

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun, waitFor } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk } from '../support/guest-disk.ts';
-import { GuestLab } from '../support/guest-vm.ts';
+import { GuestLab } from '../support/guest-lab.ts';
 
 const REFUSAL_TIMEOUT_MS = 60_000;
 const opened = await requireGuestAssets('booting from a disk');
@@ -39,7 +39,7 @@ describe.skipIf(!opened.ok)('boot from a vloop disk', () => {
   const firmware = () => ['-bios', opened.ok ? join(opened.assets.boot, 'OVMF.fd') : ''];
 
   async function bootsWith(kind: string, ...qemuArguments: string[]): Promise<void> {
-    const guest = lab.start({ script, kernel: false, arguments: qemuArguments });
+    const guest = await lab.boot({ script, kernel: false, arguments: qemuArguments });
     const report = await guest.finish();
     expect(report.serial).toContain('GRUB-STARTED');
     expect(report.value('firmware')).toBe(kind);

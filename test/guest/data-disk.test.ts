@@ -10,8 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk, Summary } from '../support/guest-disk.ts';
+import { GuestLab } from '../support/guest-lab.ts';
 import { missingLoopMount, skipWith } from '../support/guest-requires.ts';
-import { GuestLab, type GuestReport } from '../support/guest-vm.ts';
+import type { GuestReport } from '../support/guest-vm.ts';
 
 const MIB = 2 ** 20;
 const opened = await requireGuestAssets('data disks');
@@ -81,7 +82,8 @@ describe.skipIf(!opened.ok)('a data disk', () => {
     ext4 = await lab.disk('ext4', { sizeBytes: 256 * MIB });
     xfs = await lab.disk('xfs', { sizeBytes: 512 * MIB });
     const disks = [...ext4.qemuArguments(), ...xfs.qemuArguments()];
-    report = await lab.start({ script, arguments: disks }).finish();
+    const guest = await lab.boot({ script, arguments: disks });
+    report = await guest.finish();
     summary = await ext4.stop();
     await xfs.stop();
   });

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk, Summary } from '../support/guest-disk.ts';
-import { GuestLab, type GuestReport } from '../support/guest-vm.ts';
+import { GuestLab } from '../support/guest-lab.ts';
+import type { GuestReport } from '../support/guest-vm.ts';
 import { noise } from '../support/image-content.ts';
 
 const MIB = 2 ** 20;
@@ -99,7 +100,8 @@ describe.skipIf(!opened.ok)('several disks at once', () => {
       disks.set(name, disk);
       qemuArguments.push(...disk.qemuArguments(deviceOptions));
     }
-    report = await lab.start({ script, cpus: 4, arguments: qemuArguments }).finish();
+    const guest = await lab.boot({ script, cpus: 4, arguments: qemuArguments });
+    report = await guest.finish();
     for (const [name, disk] of disks) summaries.set(name, await disk.stop());
   });
 

@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk, Summary } from '../support/guest-disk.ts';
-import { GuestLab, type GuestReport } from '../support/guest-vm.ts';
+import { GuestLab } from '../support/guest-lab.ts';
+import type { GuestReport } from '../support/guest-vm.ts';
 
 const MIB = 2 ** 20;
 const opened = await requireGuestAssets('fio in a guest');
@@ -31,15 +32,18 @@ describe.skipIf(!opened.ok)('fio with crc32c verification', () => {
     if (!opened.ok) return;
     lab = new GuestLab(opened.assets);
     disk = await lab.disk('disk', { sizeBytes: 256 * MIB, vloop: ['--workers=2'] });
-    const boot = (script: string) =>
-      lab.start({ script, fio: true, arguments: disk.qemuArguments('num-queues=2') }).finish();
-    first = await boot(`
+    const qemuArguments = disk.qemuArguments('num-queues=2');
+    const run = async (script: string) => {
+      const guest = await lab.boot({ script, fio: true, arguments: qemuArguments });
+      return await guest.finish();
+    };
+    first = await run(`
 set -e
 echo "RESULT queues $(ls /sys/block/vda/mq | wc -l)"
 ${mixed} >/tmp/out 2>&1 && echo 'RESULT mixed ok' || { cat /tmp/out; exit 1; }
 ${small} --do_verify=1 >/tmp/out 2>&1 && echo 'RESULT small ok' || { cat /tmp/out; exit 1; }
 `);
-    second = await boot(`
+    second = await run(`
 set -e
 ${small} --verify_only=1 >/tmp/out 2>&1 && echo 'RESULT again ok' || { cat /tmp/out; exit 1; }
 # The verifier itself: one changed byte must not pass.

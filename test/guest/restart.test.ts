@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk } from '../support/guest-disk.ts';
-import { GuestLab } from '../support/guest-vm.ts';
+import { GuestLab } from '../support/guest-lab.ts';
 
 const opened = await requireGuestAssets('reboots and restarts');
 
@@ -59,7 +59,7 @@ describe.skipIf(!opened.ok)('the front-end comes and goes', () => {
   let boots = 0;
 
   test('the guest reboots by itself and finds its data', async () => {
-    const guest = lab.start({
+    const guest = await lab.boot({
       script: `${prologue}
 if [ $boots = 1 ]; then
   umount /mnt
@@ -76,7 +76,7 @@ ${epilogue}`,
   });
 
   test('the machine is stopped, continued and reset while the guest writes', async () => {
-    const guest = lab.start({
+    const guest = await lab.boot({
       script: `${prologue}
 if [ $boots = ${boots + 1} ]; then
 ${load}
@@ -99,7 +99,7 @@ ${epilogue}`,
   });
 
   test('QEMU gets SIGKILL while the guest writes, and is started again', async () => {
-    const victim = lab.start({
+    const victim = await lab.boot({
       script: `${prologue}${load}`,
       arguments: disk.qemuArguments(),
     });
@@ -107,7 +107,7 @@ ${epilogue}`,
     expect(victim.serial).toContain(`RESULT boots ${++boots}`);
     await sleep(1000);
     await victim.kill();
-    const guest = lab.start({
+    const guest = await lab.boot({
       script: `${prologue}${epilogue}`,
       arguments: disk.qemuArguments(),
     });

@@ -6,6 +6,7 @@ const ANSWER_TIMEOUT_MS = 20_000;
 
 interface QmpMessage {
   readonly QMP?: unknown;
+  readonly id?: number;
   readonly return?: unknown;
   readonly error?: { readonly desc: string };
 }
@@ -15,6 +16,7 @@ export class QmpClient {
   #text = '';
   #messages: QmpMessage[] = [];
   #failure: Error | undefined;
+  #nextId = 0;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -30,22 +32,35 @@ export class QmpClient {
 
   static async connect(path: string): Promise<QmpClient> {
     const client = new QmpClient(connect(path));
-    await client.#message((message) => message.QMP !== undefined);
-    await client.execute('qmp_capabilities');
-    return client;
+    try {
+      await client.#message('greeting', (message) => message.QMP !== undefined);
+      await client.execute('qmp_capabilities');
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
   }
 
-  async execute(command: string): Promise<unknown> {
-    this.#socket.write(`${JSON.stringify({ execute: command })}\n`);
-    const answer = await this.#message((message) => 'return' in message || 'error' in message);
+  async execute(command: string, parameters: Readonly<Record<string, unknown>> = {}) {
+    const id = this.#nextId++;
+    const line = { execute: command, arguments: parameters, id };
+    this.#socket.write(`${JSON.stringify(line)}\n`);
+    // By its id: the answer to a command that was given up may still come.
+    const answer = await this.#message(`answer to ${command}`, (message) => message.id === id);
     if (answer.error !== undefined) throw new Error(`QMP ${command}: ${answer.error.desc}`);
     return answer.return;
   }
 
+  /** A command of the human monitor; what it prints. */
+  async monitor(line: string): Promise<string> {
+    return String(await this.execute('human-monitor-command', { 'command-line': line }));
+  }
+
   /** Events in between are skipped. */
-  #message(wanted: (message: QmpMessage) => boolean): Promise<QmpMessage> {
+  #message(what: string, wanted: (message: QmpMessage) => boolean): Promise<QmpMessage> {
     return waitFor(
-      () => 'answer from QMP',
+      () => `${what} from QMP`,
       ANSWER_TIMEOUT_MS,
       () => {
         if (this.#failure !== undefined) throw this.#failure;

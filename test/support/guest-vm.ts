@@ -1,18 +1,19 @@
 /**
  * A small virtual machine that runs one shell script and powers off. The script goes in as an fw_cfg
  * file, everything it says comes out on the serial console: lines `RESULT name value…` are what tests
- * look at. Every wait is bounded, and QEMU dies with the test run.
+ * look at. Every wait is bounded and says what it saw when it ends in vain; QEMU dies with the test run.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BoundedProcess, waitFor } from './bounded-process.ts';
 import type { GuestAssets } from './guest-assets.ts';
-import { type DiskOptions, GuestDisk } from './guest-disk.ts';
+import type { GuestDisk } from './guest-disk.ts';
+import { collectEvidence, type Evidence } from './guest-evidence.ts';
 import { QmpClient } from './guest-qmp.ts';
 
-/** Boots take 3 to 6 seconds alone, several times that next to other load. */
-const FINISH_TIMEOUT_MS = 240_000;
+/** What scripts here do between two lines takes a few seconds, their whole some twenty. */
+const SAYS_TIMEOUT_MS = 60_000;
+const FINISH_TIMEOUT_MS = 150_000;
 const MEMORY_MIB = 1024;
 
 export interface GuestOptions {
@@ -31,10 +32,20 @@ export interface GuestOptions {
 export class Guest {
   readonly #folder: string;
   readonly #process: BoundedProcess;
+  readonly #accelerator: string;
+  readonly #disks: readonly GuestDisk[];
   #qmp: QmpClient | undefined;
 
-  constructor(assets: GuestAssets, folder: string, options: GuestOptions) {
+  /** `disks`: the back-ends whose state is of interest when the guest does not come on. */
+  constructor(
+    assets: GuestAssets,
+    folder: string,
+    options: GuestOptions,
+    disks: readonly GuestDisk[],
+  ) {
     this.#folder = mkdtempSync(join(folder, 'guest-'));
+    this.#accelerator = assets.accelerator;
+    this.#disks = disks;
     writeFileSync(this.#path('script'), options.script);
     writeFileSync(this.#path('serial'), '');
     this.#process = new BoundedProcess([
@@ -78,34 +89,70 @@ export class Guest {
   }
 
   get #story(): string {
-    return `the guest's last words:\n${this.serial.slice(-1500)}\nQEMU: ${this.#process.output}`;
+    return `QEMU: ${this.#process.output}\nthe guest's last words:\n${this.serial.slice(-1500)}`;
+  }
+
+  /** True when `probe` is in time; throws what `probe` throws. */
+  #comes(timeoutMs: number, probe: () => boolean): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    return waitFor(
+      () => 'end of a wait',
+      2 * timeoutMs,
+      () => probe() || (performance.now() > deadline ? false : undefined),
+    );
+  }
+
+  /** Whether the serial console shows the text in time; throws when QEMU ends before it does. */
+  #shows(text: string, timeoutMs: number): Promise<boolean> {
+    return this.#comes(timeoutMs, () => {
+      if (this.serial.includes(text)) return true;
+      if (this.#process.ended) throw new Error(`QEMU ended before "${text}"; ${this.#story}`);
+      return false;
+    });
+  }
+
+  /** null once the script has begun; else what is to be seen of a machine that does not get there. */
+  async stallAtBoot(timeoutMs: number): Promise<Evidence | null> {
+    return (await this.#shows('GUEST-READY', timeoutMs)) ? null : await this.evidence();
   }
 
   /** Waits until the serial console shows the text. */
-  async says(text: string, timeoutMs = FINISH_TIMEOUT_MS): Promise<void> {
-    await waitFor(
-      () => `"${text}" from the guest; ${this.#story}`,
-      timeoutMs,
-      () => {
-        if (this.serial.includes(text)) return true;
-        if (this.#process.ended) throw new Error(`QEMU ended before "${text}"; ${this.#story}`);
-        return undefined;
-      },
-    );
+  async says(text: string, timeoutMs = SAYS_TIMEOUT_MS): Promise<void> {
+    if (await this.#shows(text, timeoutMs)) return;
+    const { text: evidence } = await this.evidence();
+    throw new Error(`no "${text}" from the guest after ${timeoutMs} ms\n${evidence}`);
+  }
+
+  /** What is to be seen of the machine and its disks while it still runs. */
+  evidence(): Promise<Evidence> {
+    return collectEvidence({
+      qemuPid: this.#process.pid,
+      vloops: this.#disks.map(({ process }) => process),
+      serial: this.serial,
+      accelerator: this.#accelerator,
+      qmp: () => this.#monitor(),
+    });
+  }
+
+  async #monitor(): Promise<QmpClient> {
+    this.#qmp ??= await QmpClient.connect(this.#path('qmp'));
+    return this.#qmp;
   }
 
   /** Runs a QMP command. */
   async qmp(command: string): Promise<unknown> {
-    this.#qmp ??= await QmpClient.connect(this.#path('qmp'));
-    return this.#qmp.execute(command);
+    return (await this.#monitor()).execute(command);
   }
 
   /** Waits for the power-off; the script must have ended with status 0. */
   async finish(timeoutMs = FINISH_TIMEOUT_MS): Promise<GuestReport> {
     try {
-      const { status, signal } = await this.#process.within(timeoutMs).catch((error) => {
-        throw new Error(`${error instanceof Error ? error.message : error}\n${this.#story}`);
-      });
+      if (!(await this.#comes(timeoutMs, () => this.#process.ended))) {
+        const { text: evidence } = await this.evidence();
+        await this.#process.kill();
+        throw new Error(`the guest still runs after ${timeoutMs} ms\n${evidence}`);
+      }
+      const { status, signal } = await this.#process.finished;
       if (status !== 0) throw new Error(`QEMU ended with ${signal ?? status}; ${this.#story}`);
       if (!this.serial.includes('GUEST-RC 0')) {
         throw new Error(`the guest's script failed; ${this.#story}`);
@@ -141,35 +188,5 @@ export class GuestReport {
     const start = `RESULT ${name} `;
     const lines = this.serial.split('\n').filter((line) => line.startsWith(start));
     return lines.map((line) => line.slice(start.length).trim());
-  }
-}
-
-/** A folder, its disks and its guests, all of which end with `close`. */
-export class GuestLab {
-  readonly folder = mkdtempSync(join(tmpdir(), 'vloop-guest-'));
-  readonly #assets: GuestAssets;
-  readonly #disks: GuestDisk[] = [];
-  readonly #guests: Guest[] = [];
-
-  constructor(assets: GuestAssets) {
-    this.#assets = assets;
-  }
-
-  async disk(name: string, options: DiskOptions): Promise<GuestDisk> {
-    const disk = await GuestDisk.serve(this.folder, name, options);
-    this.#disks.push(disk);
-    return disk;
-  }
-
-  start(options: GuestOptions): Guest {
-    const guest = new Guest(this.#assets, this.folder, options);
-    this.#guests.push(guest);
-    return guest;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#guests.map((guest) => guest.kill()));
-    await Promise.all(this.#disks.map((disk) => disk.process.kill()));
-    rmSync(this.folder, { recursive: true, force: true });
   }
 }
