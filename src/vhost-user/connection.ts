@@ -79,6 +79,7 @@ export class Connection {
   #nextReadable(): Promise<void> {
     return new Promise((resolve) => {
       this.#readable = resolve;
+      this.#watch.arm();
       if (this.#stopped) resolve();
     });
   }

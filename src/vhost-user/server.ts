@@ -137,6 +137,7 @@ export class Server {
   #nextConnection(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
+      this.#watch?.arm();
       if (this.#stopped) resolve();
     });
   }

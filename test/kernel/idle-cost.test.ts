@@ -10,6 +10,7 @@ import { blk } from '../support/mock-driver-blk.ts';
 import { cpuMs, threadCount } from '../support/process-cost.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
+import { VhostUserClient } from '../support/vhost-user-client.ts';
 import { vringFdPayload } from '../support/vhost-user-messages.ts';
 import { eventually } from '../support/waiting.ts';
 
@@ -85,6 +86,15 @@ test('rings that cannot be served take no CPU: disabled with requests in it, bro
   broken!.driver.rawAvailIdx(1000);
   broken!.kickAnyway();
   await disk.vloop.logged('the guest broke a vring');
+  const share = await idleShare(disk.vloop.pid);
+  expect(share, `${(share * 100).toFixed(2)} %`).toBeLessThan(IDLE_SHARE);
+});
+
+test('front-ends that wait for their turn take no CPU', async () => {
+  const disk = await serve(['--direct-io=on']);
+  await disk.connect();
+  for (let i = 0; i < 2; i++)
+    disk.own(await VhostUserClient.connect(disk.socket)).send('SET_OWNER');
   const share = await idleShare(disk.vloop.pid);
   expect(share, `${(share * 100).toFixed(2)} %`).toBeLessThan(IDLE_SHARE);
 });

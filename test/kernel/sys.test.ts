@@ -91,22 +91,33 @@ describe('eventfds', () => {
     expect(signalEventfd(1_000_000)).toBe(-EBADF);
   });
 
-  test('wake a watch, as often as they are signalled, until it is stopped', async () => {
+  test('wake a watch once each time it is armed, until it is stopped', async () => {
     const fd = own(createEventfd());
     let woken = 0;
     const watch = watchReadable(fd, () => {
       woken++;
-      drainEventfd(fd);
     });
-    for (let i = 1; i <= 3; i++) {
-      signalEventfd(fd);
-      await eventually('wake-up', 5000, () => woken === i || undefined);
-    }
-    watch.stop();
-    watch.stop();
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
     signalEventfd(fd);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(woken).toBe(3);
+    for (let i = 1; i <= 3; i++) {
+      await eventually('wake-up', 5000, () => woken === i || undefined);
+      // Still readable: nobody has drained it.
+      await pause();
+      expect(woken).toBe(i);
+      watch.arm();
+      watch.arm();
+    }
+    await eventually('wake-up', 5000, () => woken === 4 || undefined);
+    drainEventfd(fd);
+    watch.arm();
+    await pause();
+    expect(woken).toBe(4);
+    watch.stop();
+    watch.stop();
+    watch.arm();
+    signalEventfd(fd);
+    await pause();
+    expect(woken).toBe(4);
   });
 });
 
