@@ -7,10 +7,10 @@ VITEST := $(BIN)/vitest run
 # First in the path: tools that start with `env node` get Node 24, whatever the machine's own is.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check unit property conformance kernel guest bench build docs clean
+.PHONY: help demo test check unit property conformance kernel guest bench bench-guest build docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund
@@ -31,6 +31,9 @@ unit property conformance kernel guest: node_modules/.installed ## one part of t
 
 bench: node_modules/.installed ## vloop against qemu-storage-daemon and the host's own limit
 	$(BIN)/node test/bench/main.ts $(BENCH_ARGS)
+
+bench-guest: node_modules/.installed ## the same inside a virtual machine, beside QEMU's own disk
+	$(BIN)/node test/bench/guest-bench.ts $(BENCH_ARGS)
 
 build: node_modules/.installed ## dist/ for the published package
 	$(BIN)/tsc -p tsconfig.build.json
