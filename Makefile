@@ -7,7 +7,8 @@ VITEST := $(BIN)/vitest run
 # First in the path: tools that start with `env node` get Node 24, whatever the machine's own is.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check unit property conformance kernel guest bench bench-guest build docs clean
+.PHONY: help demo test check unit property conformance kernel guest
+.PHONY: bench bench-guest bench-growth build docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +35,9 @@ bench: node_modules/.installed ## vloop against qemu-storage-daemon and the host
 
 bench-guest: node_modules/.installed ## the same inside a virtual machine, beside QEMU's own disk
 	$(BIN)/node test/bench/guest-bench.ts $(BENCH_ARGS)
+
+bench-growth: node_modules/.installed ## what a request costs as depth, queues, segments, regions, images, disks grow
+	$(BIN)/node test/bench/growth.ts $(BENCH_ARGS)
 
 build: node_modules/.installed ## dist/ for the published package
 	$(BIN)/tsc -p tsconfig.build.json

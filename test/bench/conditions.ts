@@ -61,7 +61,7 @@ export async function readConditions(
 }
 
 /** The mount's own word where /proc tells it, the magic number's meaning otherwise. */
-function fileSystem(path: string): string {
+export function fileSystem(path: string): string {
   const { type } = statfsSync(path);
   const magic = Number(type);
   const mounts = readFileSync('/proc/self/mounts', 'latin1')
@@ -86,7 +86,7 @@ async function loadBefore(): Promise<number> {
   return othersShare(before, sampleLoad([]));
 }
 
-async function commit(): Promise<string> {
+export async function commit(): Promise<string> {
   const hash = await firstLine(['git', 'rev-parse', '--short=12', 'HEAD']);
   const changed = await firstLine(['git', 'status', '--porcelain', '--', 'src', 'protocol']);
   return hash === '' ? 'unknown' : `${hash}${changed === '' ? '' : ' with changes'}`;

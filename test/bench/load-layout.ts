@@ -56,7 +56,9 @@ export function layOut(shape: LayoutShape, random: LoadRandom): LoadLayout {
   const buffersInRegion = Math.ceil(bufferCount / regionCount);
   // The first region has the rings on top; all are as large as it.
   const ringsBytes = queueCount * ringBytes;
-  const controlsBytes = pages(controlsInRegion * controlBytes);
+  // Side by side, as a driver's array of requests is; or as scattered as the buffers, a page each.
+  const strideBytes = shape.spareBuffers === 0 ? controlBytes : pages(controlBytes);
+  const controlsBytes = pages(controlsInRegion * strideBytes);
   const needed = ringsBytes + controlsBytes + buffersInRegion * cellBytes;
   const wanted = shape.memoryBytes || MEMORY_MIN_BYTES;
   const regionBytes = Math.max(pages(wanted / regionCount), shape.memoryBytes > 0 ? 0 : needed);
@@ -77,7 +79,9 @@ export function layOut(shape: LayoutShape, random: LoadRandom): LoadLayout {
     rings: Float64Array.from({ length: queueCount }, (_, q) => start(0) + q * ringBytes),
     controlBytes,
     controls: Float64Array.from({ length: slotCount }, (_, i) => {
-      return start(i) + controlsAt + turn(i) * controlBytes;
+      // At different cache lines of their pages, or they would all contend for the same few.
+      const line = (i * controlBytes) % (strideBytes - controlBytes + CACHE_LINE_BYTES);
+      return start(i) + controlsAt + turn(i) * strideBytes + line;
     }),
     buffers: Float64Array.from({ length: bufferCount }, (_, i) => {
       const cell = turn(i) * stretch + random.below(stretch);

@@ -30,7 +30,10 @@ export type LoadOptions = {
   regions: number;
   /** All regions together; sparse. 0: as much as the load needs, and 256 MiB at least. */
   memoryBytes: number;
-  /** Buffers beyond those in flight: requests then change buffers at random, as a guest's do. */
+  /**
+   * Buffers beyond those in flight: requests then change buffers at random, as a guest's do, and headers lie on
+   * pages of their own.
+   */
   spareBuffers: number;
   /** Only so many blocks of the disk are used, spread evenly over it. 0: all of them. */
   hotBlocks: number;

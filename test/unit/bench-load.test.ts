@@ -64,7 +64,7 @@ describe('layout', () => {
     const all = { ...shape, ...changed };
     const { rings, controls, controlBytes, buffers, regions } = layOut(all, new LoadRandom(3));
     expect(regions).toHaveLength(all.regionCount);
-    expect(buffers).toHaveLength(3 * 7 * 5 + 40);
+    expect(buffers).toHaveLength(3 * 7 * 5 + all.spareBuffers);
     const used = [
       ...[...rings].map((at) => [at, at + 16 * 256] as const),
       ...[...controls].map((at) => [at, at + controlBytes] as const),
@@ -96,6 +96,15 @@ describe('layout', () => {
     const [start, bytes] = one.regions[0]!;
     expect(start).toBe(2 ** 32);
     expect(Math.max(...one.buffers) - start).toBeGreaterThan(0.99 * bytes);
+  });
+
+  test('with spare buffers each header is on a page of its own, at no fixed place of it', () => {
+    const { controls } = layOut(shape, new LoadRandom(1));
+    const pages = new Set([...controls].map((at) => Math.floor(at / 4096)));
+    expect(pages.size).toBe(controls.length);
+    expect(new Set([...controls].map((at) => at % 4096)).size).toBeGreaterThan(15);
+    const together = layOut({ ...shape, spareBuffers: 0 }, new LoadRandom(1)).controls;
+    expect(together.at(-1)! - together[0]!).toBeLessThan(2 * 4096);
   });
 
   test('memory that is too small is refused', () => {
