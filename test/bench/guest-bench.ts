@@ -157,7 +157,7 @@ async function conditionLines(conditions: Conditions, accelerator: string): Prom
     `${c.cpu}, ${c.memoryGib} GiB, ${c.kernel}, ${(c.othersBefore * 100).toFixed(0)} % busy before`,
     `guest: 2 CPUs under ${accelerator}, ${qemu}; fio with io_uring and direct=1 inside`,
     `image: ${c.imageMib} MiB on ${c.fileSystem}, in the host's page cache; one queue each`,
-    `vloop ${c.commit} on Node ${c.node}, --direct-io=${c.directIo}`,
+    `vloop ${c.commit} on Node ${c.node}, --direct-io=off`,
     `peers: ${c.peer}; QEMU's virtio-blk with an iothread, aio=io_uring, cache.direct=off`,
   ];
 }
@@ -174,7 +174,7 @@ async function bench(assets: GuestAssets, root: TrixieRoot, options: GuestBenchO
   try {
     const { hostPath } = workspace;
     const { imageMib } = options;
-    const conditions = await readConditions(root, hostPath, imageMib, 'off', process.execPath);
+    const conditions = await readConditions(root, hostPath, { imageMib, busy: false });
     const results = await measure(assets, workspace, options);
     const lines = await conditionLines(conditions, assets.accelerator);
     print([...lines, '', guestTable(results, 'vloop')].join('\n'));
