@@ -39,7 +39,7 @@ import {
 } from './counters.ts';
 import { type LoopCommands, TAG_SLOT_BITS } from './loop-commands.ts';
 import type { LoopState } from './loop-state.ts';
-import { ServeBatch } from './serve-batch.ts';
+import { SERVE_BYTES_MAX, ServeBatch } from './serve-batch.ts';
 
 const COUNTER_OF_OP = new Uint8Array(8);
 COUNTER_OF_OP[OP_NONE] = COUNT_OTHERS;
@@ -121,7 +121,8 @@ export class LoopQueue {
     const limit = this.#batch.limit(this.vring.inFlightCount + available + this.#answered);
     this.#answered = 0;
     let taken = 0;
-    while (taken < limit) {
+    let takenBytes = 0;
+    while (taken < limit && takenBytes < SERVE_BYTES_MAX) {
       const popped = this.vring.pop(this.#chain);
       if (popped === 0) break;
       const failure =
@@ -133,9 +134,10 @@ export class LoopQueue {
         break;
       }
       taken++;
+      takenBytes += this.#request.lengthBytes;
       this.#start(this.#chain.head);
     }
-    return taken === limit;
+    return taken === limit || takenBytes >= SERVE_BYTES_MAX;
   }
 
   /** Publishes what has completed and calls the driver if it wants that. */

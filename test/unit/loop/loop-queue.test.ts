@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_IOERR } from '../../../protocol/virtio-blk.ts';
-import { SERVE_BATCH_MAX } from '../../../src/loop/serve-batch.ts';
+import { SERVE_BATCH_MAX, SERVE_BYTES_MAX } from '../../../src/loop/serve-batch.ts';
 import { AVAIL_IDX_JUMP, REQUEST_NO_STATUS_BYTE } from '../../../src/virtqueue/ring-violation.ts';
 import { LoopRig, RIG_DATA_AT } from '../../support/loop-rig.ts';
 import { blk } from '../../support/mock-driver-blk.ts';
@@ -71,6 +71,17 @@ test('a flooded vring does not starve another', () => {
   expect(rig.device.queue(1)!.vring.inFlightCount).toBe(1);
   rig.settle();
   expect(other.answers).toHaveLength(1);
+});
+
+test('a vring flooded with large requests is served a megabyte a turn', () => {
+  const rig = new LoopRig({ queueCount: 2, ringSize: 1024 });
+  const large = blk.read(0, SERVE_BYTES_MAX / 4);
+  for (let i = 0; i < 16; i++) rig.offer(large);
+  const other = rig.offer(read, { queue: 1 });
+  expect(rig.device.serve()).toBe(true);
+  expect(rig.device.queue(0)!.vring.inFlightCount).toBe(4);
+  rig.settle();
+  expect([other.answers.length, rig.counter('reads')]).toEqual([1, 17]);
 });
 
 test('a driver that replaces answered requests a turn later gets batches as large', () => {
