@@ -31,15 +31,17 @@ export class LoadLane {
     this.#onWrong = onWrong;
   }
 
-  /** False when the disk's blocks are used up. */
-  start(place: number, now: number): boolean {
+  /** False when the disk's blocks are used up. `clock` holds what time it is. */
+  start(place: number, clock: Float64Array): boolean {
     const { blocks, queue } = this;
     if (!blocks.next(this.force)) return false;
     const { block, write } = blocks;
     this.#blockOf[place] = block;
     if (this.#buffers.changing) queue.changeBuffers(place);
     if (blocks.verifies) this.#prepare(place, block, write);
-    queue.submit(place, write, blocks.offsetBytes(block), now);
+    queue.offsetBytes[place] = blocks.offsetBytes(block);
+    queue.submittedAt[place] = clock[0]!;
+    queue.submit(place, write);
     return true;
   }
 

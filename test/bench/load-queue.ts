@@ -40,7 +40,8 @@ export const STATUS_UNTOUCHED = 0xee;
 export class LoadQueue {
   /** Places whose requests the last `collect` found answered; the first `collect()` of them. */
   readonly done: Uint16Array;
-  /** By place: when it was submitted, whatever unit the caller uses. */
+  /** By place, written before `submit`: a Number handed over as an argument would be boxed. */
+  readonly offsetBytes: Float64Array;
   readonly submittedAt: Float64Array;
   readonly isWrite: Uint8Array;
   readonly callFd: number;
@@ -52,7 +53,6 @@ export class LoadQueue {
   readonly #eventIdx: boolean;
   readonly #segments: number;
   readonly #ringSize: number;
-  readonly #depth: number;
   readonly #headStep: number;
   readonly #avail: Uint16Array;
   readonly #used: Uint16Array;
@@ -75,9 +75,9 @@ export class LoadQueue {
     this.#eventIdx = eventIdx;
     this.#segments = segments;
     this.#ringSize = ringSize;
-    this.#depth = depth;
     this.#headStep = descriptorsInRing(segments, indirect);
     this.done = new Uint16Array(depth);
+    this.offsetBytes = new Float64Array(depth);
     this.submittedAt = new Float64Array(depth);
     this.isWrite = new Uint8Array(depth);
     this.#busy = new Uint8Array(depth);
@@ -132,8 +132,8 @@ export class LoadQueue {
   }
 
   /** Puts a request on a free place. It is visible after `publish`. */
-  submit(place: number, write: boolean, offsetBytes: number, now: number): void {
-    const sector = offsetBytes / SECTOR_SIZE;
+  submit(place: number, write: boolean): void {
+    const sector = this.offsetBytes[place]! / SECTOR_SIZE;
     const header = this.#headers[place]!;
     header[0] = write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
     header[2] = sector % TWO_TO_32;
@@ -144,7 +144,6 @@ export class LoadQueue {
     this.#availIdx = (this.#availIdx + 1) & 0xffff;
     this.#busy[place] = 1;
     this.inFlight++;
-    this.submittedAt[place] = now;
   }
 
   /** Other buffers for the next request of a free place, at random. */
@@ -186,8 +185,8 @@ export class LoadQueue {
     let count = 0;
     while (this.#usedIdx !== end) {
       const head = this.#used32[1 + 2 * (this.#usedIdx & (this.#ringSize - 1))]!;
-      const place = head / this.#headStep;
-      if (!(place < this.#depth) || this.#busy[place] !== 1)
+      const place = (head / this.#headStep) | 0;
+      if (place * this.#headStep !== head || this.#busy[place] !== 1)
         throw new Error(`head ${head} was answered, and no request is out under it`);
       const status = this.#controls[place]![CONTROL_STATUS_AT]!;
       if (status !== expectedStatus) throw new Error(`a request ended with status ${status}`);
