@@ -68,6 +68,17 @@ export class LoopWorkers {
     this.#events = events;
   }
 
+  /** Of all disks in this process. */
+  static readonly #started = new Set<LoopWorkers>();
+
+  static {
+    // Node cannot end a thread that sleeps in the ring: wake it, however the process comes to its end.
+    // One listener for all disks: Node warns of the eleventh.
+    process.once('exit', () => {
+      for (const workers of LoopWorkers.#started) workers.#wakeAll();
+    });
+  }
+
   /** Starts `count` workers; rejects with the first reason why one cannot run. */
   static async start(
     count: number,
@@ -80,8 +91,7 @@ export class LoopWorkers {
     const births = Array.from({ length: count }, (_, workerIndex) =>
       workers.#spawn({ ...settings, workerIndex, shared, counters }),
     );
-    // Node cannot end a thread that sleeps in the ring: wake it, however the process comes to its end.
-    process.once('exit', () => workers.#wakeAll());
+    LoopWorkers.#started.add(workers);
     await Promise.all(births);
     workers.#serving = true;
     return workers;
@@ -114,6 +124,7 @@ export class LoopWorkers {
     );
     await this.askAll({ kind: 'exit' });
     await Promise.all(gone);
+    LoopWorkers.#started.delete(this);
     for (const { ioThreads, wakeFd, resultFd } of this.#workers.splice(0)) {
       await Promise.all(ioThreads.map((ioThread) => ioThread.terminate()));
       closeSync(wakeFd);

@@ -105,6 +105,23 @@ test('two images in one process are two disks, each with its socket, serial and 
   expect(readdirSync(directory).sort()).toEqual(['a.img', 'b.img']);
 });
 
+test('a dozen disks in one process: nothing is said but the log, all end', async () => {
+  const images = Array.from({ length: 12 }, (_, i) => join(directory, `${i}.img`));
+  for (const image of images) {
+    writeFileSync(image, '');
+    truncateSync(image, MIB);
+  }
+  const before = process.cwd();
+  process.chdir(directory);
+  const served = await start('serve', ...images).finally(() => process.chdir(before));
+  await served.logged('serving', images.length);
+  const last = await connect(join(directory, '11.img.sock'));
+  await last.mustRun(blk.write(0, noise(BLOCK, 1)));
+  expect(await served.end()).toMatchObject({ status: 0 });
+  expect(served.log('summary')).toHaveLength(images.length);
+  expect(served.stderr.split('\n').filter((line) => line !== '' && line[0] !== '{')).toEqual([]);
+});
+
 test('when the second disk cannot be opened, nothing of the first is left behind', async () => {
   const image = join(directory, 'a.img');
   writeFileSync(image, '');
