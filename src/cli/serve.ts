@@ -10,6 +10,7 @@ import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
 import { adoptSocket, listenOn, Server, type ServerSocket } from '../vhost-user/server.ts';
+import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 
@@ -177,6 +178,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   else if (options.friendly) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
+  await collectStartGarbage();
   await Promise.all(disks.map(endDisk));
   return 0;
 }

@@ -20,6 +20,7 @@ import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
 import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
 import { PollWindow } from './poll-window.ts';
+import { collectStartGarbage } from './start-garbage.ts';
 import { openEngine } from './worker-engine.ts';
 import { WorkerVrings } from './worker-vrings.ts';
 
@@ -76,11 +77,12 @@ function loopState(
   };
 }
 
-function serve(birth: WorkerBirth): void {
+/** Makes everything that the thread needs; the worker that comes back only has to run. */
+async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
   if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
   const now = () => performance.now() * 1000;
-  const { reactor, backing } = openEngine(birth, hostMemory, now);
+  const { reactor, backing } = await openEngine(birth, hostMemory, now);
   const state = loopState(birth, backing, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount);
   const memory = new GuestMemory(birth.memorySlotCount, viewMemory);
@@ -117,12 +119,14 @@ function serve(birth: WorkerBirth): void {
     counters: new Float64Array(birth.counters),
     answer,
   });
-  post({ kind: 'ready' });
-  worker.run();
+  return worker;
 }
 
 try {
-  serve(workerData as WorkerBirth);
+  const worker = await prepare(workerData as WorkerBirth);
+  await collectStartGarbage();
+  post({ kind: 'ready' });
+  worker.run();
 } catch (error) {
   post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
 }

@@ -9,6 +9,7 @@ import { COUNTERS_PER_VRING } from '../loop/counters.ts';
 import { SHARED_END, SHARED_WORDS } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
+import { limitMallocArenas } from '../sys/malloc.ts';
 import type {
   NumberedRequest,
   WorkerAnswer,
@@ -41,6 +42,16 @@ export type WorkerSettings = Omit<
 
 /** I/O threads for each loop worker, with the engine that needs them: as many blocking calls at once. */
 const IO_THREADS = 4;
+
+/**
+ * What keeps a thread small, in MiB. Nothing is allocated for a request, so a young generation of V8's
+ * usual size would only be filled once, by the start. Below 2 GiB of old generation V8 calls its built-in
+ * functions where they are in the binary; above it each thread has a copy of them (2 MiB).
+ */
+const HEAP_LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 512 };
+
+/** One for the main thread, one for all others: nothing on the data path asks for memory. */
+const MALLOC_ARENAS = 2;
 
 type SharedSettings = WorkerSettings & Pick<WorkerBirth, 'workerIndex' | 'shared' | 'counters'>;
 
@@ -85,6 +96,7 @@ export class LoopWorkers {
     settings: WorkerSettings,
     events: WorkerEvents,
   ): Promise<LoopWorkers> {
+    limitMallocArenas(MALLOC_ARENAS);
     const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
     const counters = new SharedArrayBuffer(8 * COUNTERS_PER_VRING * settings.queueCount);
     const workers = new LoopWorkers(new Int32Array(shared), new Float64Array(counters), events);
@@ -203,5 +215,6 @@ function newEventfd(): number {
 /** Starts a thread from a module of this package: .ts in a clone, .js where it is built. */
 function startThread(module: string, workerData: unknown): Worker {
   const suffix = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-  return new Worker(new URL(`${module}${suffix}`, import.meta.url), { workerData });
+  const url = new URL(`${module}${suffix}`, import.meta.url);
+  return new Worker(url, { workerData, resourceLimits: HEAP_LIMITS });
 }

@@ -1,0 +1,39 @@
+/**
+ * The engines of a loop worker where io_uring is forbidden: epoll waits, Linux AIO or I/O threads do the
+ * I/O and signal `resultFd`.
+ */
+import { AioFile } from '../backing/aio-file.ts';
+import { JobBoard } from '../backing/job-board.ts';
+import { ThreadsFile } from '../backing/threads-file.ts';
+import { AioContext } from '../sys/aio.ts';
+import { errnoName } from '../sys/libc.ts';
+import { EpollReactor } from './epoll-reactor.ts';
+import { KEY_RESULTS, type Reactor } from './reactor.ts';
+import type { WorkerEngine } from './worker-engine.ts';
+
+/**
+ * Operations in flight in the kernel, and in a first batch; more wait in the batch. Contexts share
+ * fs.aio-max-nr (65536 by default) with the whole machine, so one does not take much of it.
+ */
+const AIO_DEPTH = 256;
+const AIO_BATCH = 128;
+
+function waitingFor(resultFd: number): Reactor {
+  const reactor = new EpollReactor();
+  reactor.watch(KEY_RESULTS, resultFd);
+  return reactor;
+}
+
+/** `board` is the job board of the I/O threads. */
+export function openThreadsEngine(board: SharedArrayBuffer, resultFd: number): WorkerEngine {
+  return { reactor: waitingFor(resultFd), backing: new ThreadsFile(new JobBoard(board)) };
+}
+
+/** Throws an Error whose message says why there can be no context. */
+export function openAioEngine(fd: number, resultFd: number): WorkerEngine {
+  const context = AioContext.create(AIO_DEPTH, AIO_BATCH, resultFd);
+  if (typeof context === 'number') {
+    throw new Error(`Linux AIO is not available: ${errnoName(context)} from io_setup`);
+  }
+  return { reactor: waitingFor(resultFd), backing: new AioFile(context, fd) };
+}
