@@ -8,7 +8,7 @@ VITEST := $(BIN)/vitest run
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test check unit property conformance kernel guest
-.PHONY: bench bench-guest bench-growth build docs clean
+.PHONY: bench bench-guest bench-growth bench-start build docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ bench-guest: node_modules/.installed ## the same inside a virtual machine, besid
 
 bench-growth: node_modules/.installed ## what a request costs as depth, queues, segments, regions, images, disks grow
 	$(BIN)/node test/bench/growth.ts $(BENCH_ARGS)
+
+bench-start: node_modules/.installed ## from the command to a listening socket, cold and warm
+	$(BIN)/node test/bench/start-time.ts
 
 build: node_modules/.installed ## dist/ for the published package
 	$(BIN)/tsc -p tsconfig.build.json

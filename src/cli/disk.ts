@@ -94,8 +94,11 @@ function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
 /** A disk in memory gives whole pages back. */
 const MEMORY_BLOCK_BYTES = 4096;
 
-/** Throws BackingError or WorkerError; nothing is left open then but by the process. */
-export async function openDisk(options: DiskOptions, events: DiskEvents): Promise<OpenDisk> {
+/**
+ * Opens the file and starts the workers, whose `ready` is still to be awaited. Throws BackingError or
+ * WorkerError; nothing is left open then but by the process.
+ */
+export function openDisk(options: DiskOptions, events: DiskEvents): OpenDisk {
   const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
   const backing =
     blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
@@ -125,7 +128,7 @@ export async function openDisk(options: DiskOptions, events: DiskEvents): Promis
     cpus: options.cpus,
     pollUs: options.pollUs,
   };
-  const workers = await LoopWorkers.start(options.workerCount, settings, events);
+  const workers = LoopWorkers.start(options.workerCount, settings, events);
   const disk = new LoopDisk(shape, workers, events.onShrinkable);
   return { name: blkFile ?? 'memory', backing, choice, shape, disk, workers };
 }

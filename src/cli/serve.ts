@@ -4,12 +4,19 @@
  * ends one ends all.
  */
 import { rmSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { createLog, type Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
-import { adoptSocket, listenOn, Server, type ServerSocket } from '../vhost-user/server.ts';
+import {
+  adoptSocket,
+  closeSocket,
+  listenOn,
+  Server,
+  type ServerSocket,
+} from '../vhost-user/server.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
@@ -116,11 +123,20 @@ function servingFields({ open, socket }: ServedDisk) {
   };
 }
 
-async function serveDisk(options: DiskOptions, serve: ServeOptions, log: Log, onDeath: () => void) {
-  const open = await openDisk(options, diskEvents(log, onDeath));
-  const socket = options.fd === null ? listenOn(options.socketPath) : adoptSocket(options.fd);
+function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
+  return fd === null ? listenOn(socketPath) : adoptSocket(fd);
+}
+
+/** Serves a disk once its workers run; a front-end that is early waits in the listen backlog. */
+async function serveDisk(
+  open: OpenDisk,
+  socket: ServerSocket,
+  once: boolean,
+  log: Log,
+): Promise<ServedDisk> {
+  await open.workers.ready;
   const server = new Server(socket, open.disk, {
-    once: serve.once,
+    once,
     log: (level, fields, text) => log[level](fields, text),
     onConnect: () => log.info('front-end connected'),
     onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
@@ -140,10 +156,11 @@ async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog(options.logLevel);
+  const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
   /** Ends at once, with what is running; the socket files go too. */
   const abandon = () => {
-    for (const { socket } of disks) if (socket.path !== null) rmSync(socket.path, { force: true });
+    for (const { path } of sockets) if (path !== null) rmSync(path, { force: true });
     exitNow(1);
   };
   let ending = false;
@@ -159,19 +176,24 @@ export async function serve(options: ServeOptions): Promise<number> {
       abandon();
     }, DRAIN_LIMIT_MS).unref();
   };
-  // Before the first disk can be connected to: its front-end may be at work while the next one opens.
+  // Before the first disk can be connected to: its front-end may be at work while the next one starts.
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   const several = options.disks.length > 1;
+  const logs = options.disks.map(({ blkFile }) =>
+    several ? log.child({ disk: blkFile ?? 'memory' }) : log,
+  );
   try {
-    for (const disk of options.disks) {
-      if (ending) break;
-      const diskLog = several ? log.child({ disk: disk.blkFile ?? 'memory' }) : log;
-      disks.push(await serveDisk(disk, options, diskLog, abandon));
+    // All files before the first socket: what cannot be served is refused before anybody connects.
+    const opened = options.disks.map((disk, i) => openDisk(disk, diskEvents(logs[i]!, abandon)));
+    for (const disk of options.disks) sockets.push(listenFor(disk));
+    for (const [i, open] of opened.entries()) {
+      disks.push(await serveDisk(open, sockets[i]!, options.once, logs[i]!));
     }
   } catch (error) {
     stopAll();
     await Promise.all(disks.map((disk) => disk.server.ended));
+    for (const socket of sockets.slice(disks.length)) closeSocket(socket);
     throw error;
   }
   if (ending) stopAll();
@@ -179,6 +201,8 @@ export async function serve(options: ServeOptions): Promise<number> {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
   await collectStartGarbage();
+  // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
+  flushCompileCache();
   await Promise.all(disks.map(endDisk));
   return 0;
 }

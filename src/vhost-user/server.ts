@@ -68,6 +68,17 @@ export function adoptSocket(fd: number): ServerSocket {
   return { fd, kind, path: null };
 }
 
+/** Ends the listening and removes the socket file; a connected socket belongs to its connection. */
+export function closeSocket({ fd, kind, path }: ServerSocket): void {
+  if (kind === 'listening') closeSync(fd);
+  if (path === null) return;
+  try {
+    unlinkSync(path);
+  } catch {
+    // Somebody removed it already: that is what was wanted.
+  }
+}
+
 export interface ServerOptions {
   /** End after the first front-end has gone. */
   readonly once: boolean;
@@ -143,14 +154,7 @@ export class Server {
   }
 
   #close(): void {
-    const { fd, kind, path } = this.#socket;
     this.#watch?.stop();
-    if (kind === 'listening') closeSync(fd);
-    if (path === null) return;
-    try {
-      unlinkSync(path);
-    } catch {
-      // Somebody removed it already: that is what was wanted.
-    }
+    closeSocket(this.#socket);
   }
 }

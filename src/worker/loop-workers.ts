@@ -70,6 +70,7 @@ export class LoopWorkers {
   readonly #workers: RunningWorker[] = [];
   readonly #events: WorkerEvents;
   #nextId = 0;
+  #ready: Promise<void> = Promise.resolve();
   /** From start-up until the end is asked for: a worker that ends meanwhile has died. */
   #serving = false;
 
@@ -90,12 +91,8 @@ export class LoopWorkers {
     });
   }
 
-  /** Starts `count` workers; rejects with the first reason why one cannot run. */
-  static async start(
-    count: number,
-    settings: WorkerSettings,
-    events: WorkerEvents,
-  ): Promise<LoopWorkers> {
+  /** Starts `count` workers; nothing may be asked of them before they are `ready`. */
+  static start(count: number, settings: WorkerSettings, events: WorkerEvents): LoopWorkers {
     limitMallocArenas(MALLOC_ARENAS);
     const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
     const counters = new SharedArrayBuffer(8 * COUNTERS_PER_VRING * settings.queueCount);
@@ -104,9 +101,17 @@ export class LoopWorkers {
       workers.#spawn({ ...settings, workerIndex, shared, counters }),
     );
     LoopWorkers.#started.add(workers);
-    await Promise.all(births);
-    workers.#serving = true;
+    workers.#ready = Promise.all(births).then(() => {
+      workers.#serving = true;
+    });
+    // Whoever starts them may fail at something else first.
+    workers.#ready.catch(() => {});
     return workers;
+  }
+
+  /** Settles when all run; rejects with the first reason why one cannot. */
+  get ready(): Promise<void> {
+    return this.#ready;
   }
 
   get count(): number {

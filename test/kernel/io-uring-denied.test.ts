@@ -3,6 +3,7 @@
  * which and why, and serves the same data; what cannot be had is refused in a line.
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { EPERM } from '../../protocol/linux.ts';
 import { IoUringDenier } from '../support/deny-io-uring.ts';
@@ -107,5 +108,17 @@ describe.skipIf(skipped)('where io_uring is forbidden', () => {
     expect(vloop.stderr).toMatch(
       /^vloop: --aio=io_uring: io_uring is forbidden here \(EPERM: seccomp[^\n]*\)\n$/,
     );
+  });
+
+  test('Linux AIO forbidden as well: the worker cannot start, and no socket is left', async () => {
+    disk = new ServedDisk();
+    const vloop = new VloopProcess({
+      args: [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`, '--direct-io=on'],
+      through: [...through, '--aio-too'],
+    });
+    const { status } = await vloop.end(null);
+    expect([status, vloop.stdout]).toEqual([1, '']);
+    expect(vloop.stderr).toBe('vloop: Linux AIO is not available: EPERM from io_setup\n');
+    expect(existsSync(disk.socket)).toBe(false);
   });
 });

@@ -39,7 +39,7 @@ describe.skipIf(skipped)('a full file system', () => {
     const written = statuses.filter((status) => status === VIRTIO_BLK_S_OK).length;
     expect(written).toBeGreaterThan(16);
     expect(statuses.filter((status) => status === VIRTIO_BLK_S_IOERR)).toHaveLength(128 - written);
-    const lines = disk.vloop.log('the backing file failed');
+    const lines = await disk.vloop.logged('the backing file failed');
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ level: 50, operation: 'write', error: 'ENOSPC' });
 

@@ -1,13 +1,15 @@
 /*
  * Runs a program where io_uring is forbidden, as container runtimes do by default: a seccomp filter
- * answers EPERM to its three system calls, in the program and in all that it starts. For tests.
- * Usage: deny-io-uring PROGRAM [ARGUMENT...]
+ * answers EPERM to its three system calls, in the program and in all that it starts. With --aio-too also
+ * to io_setup, so that Linux AIO cannot be had either. For tests.
+ * Usage: deny-io-uring [--aio-too] PROGRAM [ARGUMENT...]
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,8 +22,11 @@
 
 int main(int argc, char **argv)
 {
+	int aio_too = argc > 1 && strcmp(argv[1], "--aio-too") == 0;
+	char **command = argv + 1 + aio_too;
 	struct sock_filter filter[] = {
 		LOAD_NUMBER,
+		DENY(aio_too ? __NR_io_setup : __NR_io_uring_setup),
 		DENY(__NR_io_uring_setup),
 		DENY(__NR_io_uring_enter),
 		DENY(__NR_io_uring_register),
@@ -32,8 +37,8 @@ int main(int argc, char **argv)
 		.filter = filter,
 	};
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: deny-io-uring PROGRAM [ARGUMENT...]\n");
+	if (command[0] == NULL) {
+		fprintf(stderr, "usage: deny-io-uring [--aio-too] PROGRAM [ARGUMENT...]\n");
 		return 2;
 	}
 	/* Without this only root may install a filter. */
@@ -45,7 +50,7 @@ int main(int argc, char **argv)
 		perror("deny-io-uring: PR_SET_SECCOMP");
 		return 125;
 	}
-	execvp(argv[1], argv + 1);
-	perror(argv[1]);
+	execvp(command[0], command);
+	perror(command[0]);
 	return 127;
 }
