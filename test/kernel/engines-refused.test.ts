@@ -3,6 +3,7 @@
  * and the exit status. Nothing is left behind at the socket's path.
  */
 import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ServedDisk } from '../support/served-disk.ts';
 import { VloopProcess } from '../support/vloop-process.ts';
@@ -55,6 +56,14 @@ test.each([
 ])('exit status 2: %s', async (option, expected) => {
   disk = new ServedDisk();
   expect(await refused(option)).toEqual({ status: 2, said: `${option}: ${expected}` });
+});
+
+test.each(['4096', '0-4096', '-1', '0,', 'all'])('exit status 2: --cpus=%s', async (list) => {
+  disk = new ServedDisk();
+  expect(await refused(`--cpus=${list}`)).toEqual({
+    status: 2,
+    said: `--cpus=${list}: expected CPU numbers below ${cpus().length}, as 0,2-3`,
+  });
 });
 
 test('exit status 2: more workers than queues, with both numbers', async () => {

@@ -26,7 +26,9 @@ const ENGINES: ReadonlyArray<readonly [string, readonly string[]]> = [
   ['io_uring, plain calls', ['--direct-io=off', '--io-path=calls']],
   ['io_uring, polling 1000 µs', ['--direct-io=on', '--poll-us=1000']],
   ['native', ['--direct-io=on', '--aio=native']],
+  ['native, polling 1000 µs', ['--direct-io=on', '--aio=native', '--poll-us=1000']],
   ['threads', ['--direct-io=off', '--aio=threads']],
+  ['threads, polling 1000 µs', ['--direct-io=off', '--aio=threads', '--poll-us=1000']],
 ];
 
 const disks: ServedDisk[] = [];

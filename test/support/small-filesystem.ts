@@ -1,6 +1,6 @@
 /**
- * A file system of a few MiB to fill up: a tmpfs, mounted at a scratch directory. Needs root; without it
- * the reason says so.
+ * A file system of its own, mounted at a scratch directory: a tmpfs of a few MiB to fill up, or a ramfs,
+ * whose files have no direct I/O. Needs root; without it the reason says so.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
@@ -15,16 +15,17 @@ export class SmallFilesystem {
   }
 
   /** The file system, or why there is none. */
-  static mount(sizeBytes: number): SmallFilesystem | string {
-    if (process.getuid?.() !== 0) return 'mounting a small tmpfs needs root';
+  static mount(sizeBytes: number, type: 'tmpfs' | 'ramfs' = 'tmpfs'): SmallFilesystem | string {
+    if (process.getuid?.() !== 0) return `mounting a small ${type} needs root`;
     const directory = mkdtempSync(join(tmpdir(), 'vloop-test-small-'));
     try {
-      const options = ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'vloop-test', directory];
+      // ramfs knows no size and ignores the option.
+      const options = ['-t', type, '-o', `size=${sizeBytes}`, 'vloop-test', directory];
       execFileSync('mount', options, { stdio: 'pipe' });
       return new SmallFilesystem(directory);
     } catch (error) {
       rmdirSync(directory);
-      return `a small tmpfs cannot be mounted: ${error instanceof Error ? error.message : error}`;
+      return `a small ${type} cannot be mounted: ${error instanceof Error ? error.message : error}`;
     }
   }
 
