@@ -74,6 +74,12 @@ export const optionTable = {
     meaning: 'microseconds a worker polls before it sleeps, 0 to 1000',
     default: 'auto',
   },
+  'cpu-latency-us': {
+    value: 'US',
+    meaning:
+      'while disks are busy, idle CPUs of the machine must wake within US microseconds (0: they do not sleep); needs root',
+    default: 'not asked for',
+  },
   once: { value: null, meaning: 'end after the first front-end has disconnected' },
   'log-level': { value: 'LEVEL', meaning: LOG_LEVELS.join(', '), default: 'info' },
   version: { value: null, meaning: 'print the version, and exit' },
@@ -114,6 +120,8 @@ export interface ServeOptions {
   readonly friendly: boolean;
   readonly disks: readonly DiskOptions[];
   readonly once: boolean;
+  /** Null: not asked for. */
+  readonly cpuLatencyUs: number | null;
   readonly logLevel: LogLevel;
 }
 
@@ -178,6 +186,8 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     friendly,
     disks,
     once: values.once === true,
+    cpuLatencyUs:
+      values['cpu-latency-us'] === undefined ? null : integer(values, 'cpu-latency-us', 0, 1000),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
   };
 }

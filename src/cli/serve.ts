@@ -8,6 +8,7 @@ import { flushCompileCache } from 'node:module';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { createLog, type Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
+import { CPU_LATENCY_ANY_US, CPU_LATENCY_DEVICE, CpuLatencyRequest } from '../sys/cpu-latency.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
 import {
@@ -17,7 +18,9 @@ import {
   Server,
   type ServerSocket,
 } from '../vhost-user/server.ts';
+import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
+import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 
@@ -123,6 +126,25 @@ function servingFields({ open, socket }: ServedDisk) {
   };
 }
 
+/** Throws WorkerError when the kernel's device is not there or not for us. */
+function openCpuLatency(latencyUs: number): CpuLatencyRequest {
+  try {
+    return new CpuLatencyRequest();
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : error;
+    throw new WorkerError(
+      `--cpu-latency-us=${latencyUs}: cannot open ${CPU_LATENCY_DEVICE} (${code}); it takes root`,
+    );
+  }
+}
+
+/** Keeps CPUs awake while disks are busy. */
+function keepAwake(request: CpuLatencyRequest, latencyUs: number, disks: readonly ServedDisk[]) {
+  const answered = () => disks.reduce((sum, { open }) => sum + open.disk.answeredRequests(), 0);
+  const latency = new WakeLatency(request, latencyUs, CPU_LATENCY_ANY_US, answered);
+  setInterval(() => latency.look(), LOOK_EVERY_MS).unref();
+}
+
 function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
   return fd === null ? listenOn(socketPath) : adoptSocket(fd);
 }
@@ -183,6 +205,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   const logs = options.disks.map(({ blkFile }) =>
     several ? log.child({ disk: blkFile ?? 'memory' }) : log,
   );
+  const { cpuLatencyUs } = options;
+  const cpuLatency = cpuLatencyUs === null ? null : openCpuLatency(cpuLatencyUs);
   try {
     // All files before the first socket: what cannot be served is refused before anybody connects.
     const opened = options.disks.map((disk, i) => openDisk(disk, diskEvents(logs[i]!, abandon)));
@@ -200,9 +224,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   else if (options.friendly) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
+  if (cpuLatency !== null) keepAwake(cpuLatency, cpuLatencyUs!, disks);
   await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   await Promise.all(disks.map(endDisk));
+  cpuLatency?.close();
   return 0;
 }

@@ -39,6 +39,27 @@ export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
 /** Numbers per vring. */
 export const COUNTERS_PER_VRING = 16;
 
+/** Counters of which every answered request is in one. */
+const ANSWERS = [
+  COUNT_READS,
+  COUNT_WRITES,
+  COUNT_FLUSHES,
+  COUNT_DISCARDS,
+  COUNT_WRITE_ZEROES,
+  COUNT_OTHERS,
+  COUNT_ERRORS,
+  COUNT_UNSUPPORTED,
+];
+
+/** Requests that all vrings have answered. */
+export function answeredRequests(all: Float64Array): number {
+  let sum = 0;
+  for (let first = 0; first < all.length; first += COUNTERS_PER_VRING) {
+    for (const index of ANSWERS) sum += all[first + index]!;
+  }
+  return sum;
+}
+
 /** Sums the counters of all vrings, by name. */
 export function sumCounters(all: Float64Array): Record<string, number> {
   const sums: Record<string, number> = {};

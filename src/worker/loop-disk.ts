@@ -14,7 +14,7 @@ import {
 import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
-import { sumCounters } from '../loop/counters.ts';
+import { answeredRequests, sumCounters } from '../loop/counters.ts';
 import { type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
@@ -50,6 +50,11 @@ export class LoopDisk {
   /** Counters of all vrings since the disk was made, by name. */
   counters(): Record<string, number> {
     return sumCounters(this.#workers.counters);
+  }
+
+  /** Requests answered since the disk was made. */
+  answeredRequests(): number {
+    return answeredRequests(this.#workers.counters);
   }
 
   configSpace(): Uint8Array {

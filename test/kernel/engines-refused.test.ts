@@ -50,6 +50,8 @@ test.each([
   ['--poll-us=1.5', 'expected a number from 0 to 1000'],
   ['--poll-us=', 'expected a number from 0 to 1000'],
   ['--poll-us=never', 'expected a number from 0 to 1000'],
+  ['--cpu-latency-us=1001', 'expected a number from 0 to 1000'],
+  ['--cpu-latency-us=', 'expected a number from 0 to 1000'],
   ['--workers=0', 'expected a number from 1 to 64'],
   ['--workers=65', 'expected a number from 1 to 64'],
   ['--num-queues=257', 'expected a number from 1 to 256'],
