@@ -20,6 +20,8 @@ export type GrowthOptions = {
   seconds: number;
   /** Where images are made. */
   directory: string;
+  /** Machine, versions and method, kept with what is measured under them. */
+  conditions: readonly string[];
   progress: (text: string) => void;
 };
 
@@ -47,7 +49,11 @@ export type GrowthResult = {
   others: Summary;
 };
 
-export type AxisResult = { axis: GrowthAxis; results: GrowthResult[] };
+export type AxisResult = {
+  axis: GrowthAxis;
+  conditions: readonly string[];
+  results: GrowthResult[];
+};
 
 export async function measureAxis(axis: GrowthAxis, options: GrowthOptions): Promise<AxisResult> {
   const samples = new Map<GrowthPoint, Sample[]>(axis.points.map((point) => [point, []]));
@@ -68,7 +74,8 @@ export async function measureAxis(axis: GrowthAxis, options: GrowthOptions): Pro
         await disks.end();
       }
     }
-  return { axis, results: axis.points.map((point) => resultOf(point, samples.get(point)!)) };
+  const results = axis.points.map((point) => resultOf(point, samples.get(point)!));
+  return { axis, conditions: options.conditions, results };
 }
 
 async function measurePoint(

@@ -24,8 +24,6 @@ const usage = `make bench-growth, or: node test/bench/growth.ts [options]
   --svg=DIR       draw growth.svg (cost) and growth-speed.svg
 `;
 
-type Growth = { conditions: readonly string[]; measured: AxisResult[] };
-
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 async function conditionLines(directory: string, rounds: number, seconds: number) {
@@ -42,29 +40,35 @@ async function conditionLines(directory: string, rounds: number, seconds: number
   ];
 }
 
-async function measure(only: readonly string[], options: Parameters<typeof measureAxis>[1]) {
+type Method = Omit<Parameters<typeof measureAxis>[1], 'conditions'>;
+
+async function measure(only: readonly string[], method: Method): Promise<AxisResult[]> {
   const unknown = only.find((name) => !growthAxes.some((axis) => axis.name === name));
   if (unknown !== undefined) throw new Error(`--only: no axis ${unknown}`);
-  const conditions = await conditionLines(options.directory, options.rounds, options.seconds);
+  const conditions = await conditionLines(method.directory, method.rounds, method.seconds);
   const measured: AxisResult[] = [];
   for (const axis of growthAxes)
     if (only.length === 0 || only.includes(axis.name))
-      measured.push(await measureAxis(axis, options));
-  return { conditions, measured };
+      measured.push(await measureAxis(axis, { ...method, conditions }));
+  return measured;
 }
 
-function readKept(path: string): Growth {
-  return JSON.parse(readFileSync(path, 'utf8')) as Growth;
+function readKept(path: string): AxisResult[] {
+  return JSON.parse(readFileSync(path, 'utf8')) as AxisResult[];
 }
 
 /** Axes measured now take the place of those that were kept. */
-function merged(now: Growth, kept: Growth): Growth {
-  const all = [...kept.measured, ...now.measured];
-  const measured = growthAxes.flatMap(({ name }) => {
-    const last = all.findLast(({ axis }) => axis.name === name);
+function merged(now: readonly AxisResult[], kept: readonly AxisResult[]): AxisResult[] {
+  return growthAxes.flatMap(({ name }) => {
+    const last = [...kept, ...now].findLast(({ axis }) => axis.name === name);
     return last === undefined ? [] : [last];
   });
-  return { conditions: now.conditions, measured };
+}
+
+/** The conditions stand once above all axes that were measured under them. */
+function reportOf(measured: readonly AxisResult[]): string {
+  const groups = Map.groupBy(measured, ({ conditions }) => conditions.join('\n'));
+  return [...groups].flatMap(([above, axes]) => [above, '', ...axes.map(axisTable)]).join('\n');
 }
 
 function positive(name: string, text: string): number {
@@ -101,13 +105,13 @@ async function main(argv: readonly string[]): Promise<void> {
   };
   const only = values.only.split(',').filter((name) => name !== '');
   const now = from === undefined ? await measure(only, options) : readKept(from);
-  print([...now.conditions, '', ...now.measured.map(axisTable)].join('\n'));
+  print(reportOf(now));
   const keep = json !== undefined && only.length > 0 && existsSync(json);
   const growth = keep ? merged(now, readKept(json)) : now;
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(growth)}\n`);
   if (svg === undefined) return;
-  writeFileSync(join(svg, 'growth.svg'), drawPanels(costPanels(growth.measured)));
-  writeFileSync(join(svg, 'growth-speed.svg'), drawPanels(speedPanels(growth.measured)));
+  writeFileSync(join(svg, 'growth.svg'), drawPanels(costPanels(growth)));
+  writeFileSync(join(svg, 'growth-speed.svg'), drawPanels(speedPanels(growth)));
 }
 
 await main(process.argv.slice(2)).catch((error: Error) => {

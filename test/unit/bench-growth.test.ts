@@ -31,7 +31,11 @@ function resultOf(point: GrowthPoint, cpuNs: number): GrowthResult {
 function axisNamed(name: string, cpuNs: (point: GrowthPoint, index: number) => number): AxisResult {
   const axis = growthAxes.find((known) => known.name === name);
   if (axis === undefined) throw new Error(`no axis ${name}`);
-  return { axis, results: axis.points.map((point, i) => resultOf(point, cpuNs(point, i))) };
+  return {
+    axis,
+    conditions: [],
+    results: axis.points.map((point, i) => resultOf(point, cpuNs(point, i))),
+  };
 }
 
 describe('axes', () => {
