@@ -37,7 +37,7 @@ export type LoadLayout = {
   controlBytes: number;
   /** By slot (queue × depth + place): the guest address of its control block. */
   controls: Float64Array;
-  /** Guest addresses of buffers, page-aligned, each of segmentBytes in one region. */
+  /** Guest addresses of buffers, each of segmentBytes in one region; from a page on they are page-aligned. */
   buffers: Float64Array;
 };
 
@@ -51,7 +51,8 @@ export function layOut(shape: LayoutShape, random: LoadRandom): LoadLayout {
     CACHE_LINE_BYTES;
   const bufferCount = slotCount * segments + shape.spareBuffers;
   const ringBytes = pages(ringPlace(0, shape.ringSize).end);
-  const cellBytes = pages(segmentBytes);
+  // Those below a page start anywhere in one: at page starts alone they would share few sets of a cache.
+  const cellBytes = segmentBytes < PAGE_BYTES ? segmentBytes : pages(segmentBytes);
   const controlsInRegion = Math.ceil(slotCount / regionCount);
   const buffersInRegion = Math.ceil(bufferCount / regionCount);
   // The first region has the rings on top; all are as large as it.

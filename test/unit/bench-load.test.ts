@@ -107,6 +107,14 @@ describe('layout', () => {
     expect(together.at(-1)! - together[0]!).toBeLessThan(2 * 4096);
   });
 
+  test('buffers below a page start at any sector of one and do not overlap', () => {
+    const { buffers } = layOut({ ...shape, segmentBytes: 1536 }, new LoadRandom(1));
+    const sorted = [...buffers].sort((a, b) => a - b);
+    for (let i = 1; i < sorted.length; i++)
+      expect(sorted[i]! - sorted[i - 1]!).toBeGreaterThanOrEqual(1536);
+    expect(new Set(sorted.map((at) => at % 4096)).size).toBe(8);
+  });
+
   test('memory that is too small is refused', () => {
     expect(() => layOut({ ...shape, memoryBytes: MIB }, new LoadRandom(1))).toThrow(
       /does not hold/,
