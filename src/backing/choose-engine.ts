@@ -12,6 +12,8 @@ export interface EngineFacts {
   readonly requestedPath: 'auto' | 'engine' | 'calls';
   /** Null, or why io_uring cannot be used, in words. */
   readonly uringRefusal: string | null;
+  /** The same of Linux AIO; looked at only where io_uring is refused. */
+  readonly aioRefusal: string | null;
   readonly direct: boolean;
   readonly inMemory: boolean;
   /** Cached reads complete in place, without a kernel thread. */
@@ -33,7 +35,7 @@ export function chooseEngine(facts: EngineFacts): EngineChoice | string {
 }
 
 function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineReason'> | string {
-  const { requested, uringRefusal, direct } = facts;
+  const { requested, uringRefusal, aioRefusal, direct } = facts;
   if (requested === 'io_uring' && uringRefusal !== null) {
     return `--aio=io_uring: ${uringRefusal}`;
   }
@@ -43,6 +45,8 @@ function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineRea
   if (requested !== 'auto')
     return { engine: requested, engineReason: `asked for by --aio=${requested}` };
   if (uringRefusal === null) return { engine: 'io_uring', engineReason: 'the kernel has it' };
+  if (direct && aioRefusal !== null)
+    return { engine: 'threads', engineReason: `${uringRefusal}; ${aioRefusal}` };
   return direct
     ? { engine: 'native', engineReason: `${uringRefusal}; direct I/O is asynchronous here too` }
     : {

@@ -9,6 +9,7 @@ import { chooseEngine, type EngineChoice } from '../backing/choose-engine.ts';
 import { BackingError, type OpenBacking, openBacking } from '../backing/open-backing.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
+import { probeAio } from '../sys/aio.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
 import { mapAnonymous } from '../sys/mmap.ts';
@@ -47,11 +48,19 @@ function uringRefusal(): string | null {
     : `io_uring cannot be set up (${name})`;
 }
 
+/** The same of Linux AIO. */
+function aioRefusal(): string | null {
+  const errno = probeAio();
+  return errno >= 0 ? null : `Linux AIO is not to be had either (${errnoName(errno)})`;
+}
+
 function engineFor(options: DiskOptions, backing: OpenBacking | null): EngineChoice {
+  const refusal = uringRefusal();
   const choice = chooseEngine({
     requested: options.aio,
     requestedPath: options.ioPath,
-    uringRefusal: uringRefusal(),
+    uringRefusal: refusal,
+    aioRefusal: refusal === null ? null : aioRefusal(),
     // A disk in memory never waits: any engine's reactor serves it.
     direct: backing?.direct ?? true,
     inMemory: backing?.inMemory ?? true,

@@ -37,7 +37,7 @@ export const optionTable = {
   aio: {
     value: 'auto|io_uring|native|threads',
     meaning:
-      'engine; auto takes io_uring, and where it is forbidden Linux AIO for direct I/O, else threads',
+      'engine; auto takes io_uring, where it is forbidden Linux AIO for direct I/O, else threads',
     default: 'auto',
   },
   'io-path': {

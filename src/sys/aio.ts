@@ -15,8 +15,10 @@ import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 import { viewMemory } from './mmap.ts';
 
 const io_setup = declare('int syscall(long, unsigned int, uintptr_t)');
+const io_destroy = declare('int syscall(long, uintptr_t)');
 const io_submit = declare('int syscall(long, uintptr_t, long, uintptr_t)');
 const NR_io_setup = 206;
+const NR_io_destroy = 207;
 const NR_io_submit = 209;
 
 const TWO_TO_32 = 2 ** 32;
@@ -26,6 +28,14 @@ const EVENT_RES = ioEvent.at.res / 4;
 const HEAD = aioRing.at.head / 4;
 const TAIL = aioRing.at.tail / 4;
 const AT = iocb.at;
+
+/** Whether this process may use Linux AIO: 0, or -errno (-ENOSYS, -EPERM, -EAGAIN: fs.aio-max-nr). */
+export function probeAio(): number {
+  const handle = new FixedBytes(8);
+  const result = valueOrErrno(io_setup(NR_io_setup, 1, handle.address));
+  if (result < 0) return result;
+  return valueOrErrno(io_destroy(NR_io_destroy, Number(handle.view.getBigUint64(0, true))));
+}
 
 export class AioContext {
   readonly #context: number;

@@ -8,6 +8,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { EPERM } from '../../protocol/linux.ts';
 import { IoUringDenier } from '../support/deny-io-uring.ts';
 import { noise } from '../support/image-content.ts';
+import { blk } from '../support/mock-driver-blk.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
 import { VloopProcess } from '../support/vloop-process.ts';
@@ -110,12 +111,25 @@ describe.skipIf(skipped)('where io_uring is forbidden', () => {
     );
   });
 
-  test('Linux AIO forbidden as well: the worker cannot start, and no socket is left', async () => {
+  const aioToo = () => [...through, '--aio-too'];
+
+  test('Linux AIO forbidden as well: threads serve a direct file', async () => {
     disk = new ServedDisk();
-    const vloop = new VloopProcess({
-      args: [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`, '--direct-io=on'],
-      through: [...through, '--aio-too'],
-    });
+    await disk.startVloop(['--direct-io=on'], { through: aioToo() });
+    const { engine, engineReason } = disk.vloop.log('serving')[0]!;
+    expect(engine).toBe('threads');
+    expect(engineReason).toMatch(/^io_uring is forbidden here .*; Linux AIO is not .* \(EPERM\)$/);
+    const queue = (await disk.connect()).queues[0]!;
+    const data = new Uint8Array(4096).fill(7);
+    await queue.mustRun(blk.write(8, data));
+    expect(await queue.mustRun(blk.read(8, 4096))).toEqual(data);
+  });
+
+  test('a worker that cannot start: one line, and no socket is left', async () => {
+    disk = new ServedDisk();
+    const conventions = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`];
+    const args = [...conventions, '--direct-io=on', '--aio=native'];
+    const vloop = new VloopProcess({ args, through: aioToo() });
     const { status } = await vloop.end(null);
     expect([status, vloop.stdout]).toEqual([1, '']);
     expect(vloop.stderr).toBe('vloop: Linux AIO is not available: EPERM from io_setup\n');

@@ -20,6 +20,7 @@ function choose(facts: Partial<EngineFacts>): EngineChoice | string {
     requested: 'auto',
     requestedPath: 'auto',
     uringRefusal: null,
+    aioRefusal: null,
     readsWithoutWaiting: true,
     ...BUFFERED,
     ...facts,
@@ -45,6 +46,14 @@ describe('--aio=auto', () => {
     expect(chosen({ uringRefusal: FORBIDDEN, ...DIRECT })).toMatchObject({
       engine: 'native',
       engineReason: `${FORBIDDEN}; direct I/O is asynchronous here too`,
+    });
+  });
+
+  test('takes threads for direct I/O where both are forbidden, and says both whys', () => {
+    const aioRefusal = 'Linux AIO is not to be had either (EPERM)';
+    expect(chosen({ uringRefusal: FORBIDDEN, aioRefusal, ...DIRECT })).toMatchObject({
+      engine: 'threads',
+      engineReason: `${FORBIDDEN}; ${aioRefusal}`,
     });
   });
 
