@@ -3,7 +3,7 @@
  * than the cheapest one. Pure: results in, text out.
  */
 import type { AxisResult, GrowthResult } from './growth-measure.ts';
-import type { Summary } from './statistics.ts';
+import { median, type Summary } from './statistics.ts';
 
 export function axisTable({ axis, results }: AxisResult): string {
   const disks = axis.name === 'disks';
@@ -36,8 +36,13 @@ export function axisTable({ axis, results }: AxisResult): string {
     ...rows.map(line),
     '',
     ...growthLines(results),
+    `* others had ${othersPercent(results)} % of the machine meanwhile, the median point's median`,
     '',
   ].join('\n');
+}
+
+function othersPercent(results: readonly GrowthResult[]): string {
+  return (100 * median(results.map(({ others }) => others.median))).toFixed(0);
 }
 
 function diskCells(result: GrowthResult, one: GrowthResult): string[] {
@@ -62,7 +67,7 @@ export function growthLines(results: readonly GrowthResult[]): string[] {
   });
 }
 
-function ranged({ median, min, max }: Summary, scale: number): string {
+function ranged({ median: middle, min, max }: Summary, scale: number): string {
   const text = (value: number) => (value * scale).toFixed(0);
-  return `${text(median)} (${text(min)}–${text(max)})`;
+  return `${text(middle)} (${text(min)}–${text(max)})`;
 }
