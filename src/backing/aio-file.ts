@@ -21,6 +21,9 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  type IoPlace,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
   type ResultSink,
 } from '../loop/backing-port.ts';
 import type { AioContext } from '../sys/aio.ts';
@@ -46,14 +49,9 @@ export class AioFile implements BackingPort {
     this.#fd = fd;
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    flags: number,
-  ): void {
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const address = place[PLACE_ADDRESS]!;
     if (operation === IO_FALLOCATE) {
       this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
       return;

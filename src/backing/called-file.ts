@@ -4,7 +4,6 @@
  * (which ext4 gives io_uring no other way to do). Other operations, large ones, and writes after a call
  * has been slow go to the engine behind it, so that one call does not stall every queue of the worker.
  */
-import { iovec } from '../../protocol/linux.ts';
 import {
   type BackingPort,
   IO_FALLOCATE,
@@ -13,8 +12,12 @@ import {
   IO_READ,
   IO_READV,
   IO_WRITE,
+  type IoPlace,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
   type ResultSink,
 } from '../loop/backing-port.ts';
+import { type ClockUs, elapsedUs } from '../loop/clock.ts';
 import { callNow } from './blocking-call.ts';
 import { ResultQueue } from './result-queue.ts';
 
@@ -24,10 +27,9 @@ export interface CalledFileOptions {
   readonly engine: BackingPort;
   /** Reads too, not only writes: the file is in memory. */
   readonly reads: boolean;
-  /** The length of the iovec at an address. */
-  readonly iovecLength: (pointer: number) => number;
-  /** Microseconds, monotonic. */
-  readonly now: () => number;
+  /** The bytes that an array of `count` iovecs covers. */
+  readonly iovecBytes: (place: IoPlace, count: number) => number;
+  readonly now: ClockUs;
 }
 
 /** A copy of so much takes a tenth of a millisecond, in which the worker does nothing else. */
@@ -41,10 +43,11 @@ export class CalledFile implements BackingPort {
   readonly #fd: number;
   readonly #engine: BackingPort;
   readonly #reads: boolean;
-  readonly #iovecLength: (pointer: number) => number;
-  readonly #now: () => number;
+  readonly #iovecBytes: CalledFileOptions['iovecBytes'];
+  readonly #now: ClockUs;
   readonly #results = new ResultQueue();
-  #pausedUntilUs = 0;
+  #paused = false;
+  #pausedAtUs = 0;
   /** When the last write of this batch ended, or -1. */
   #lastEndUs = -1;
 
@@ -52,27 +55,22 @@ export class CalledFile implements BackingPort {
     this.#fd = options.fd;
     this.#engine = options.engine;
     this.#reads = options.reads;
-    this.#iovecLength = options.iovecLength;
+    this.#iovecBytes = options.iovecBytes;
     this.#now = options.now;
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    flags: number,
-  ): void {
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
     const isRead = operation === IO_READ || operation === IO_READV;
     const leave =
       operation === IO_FDATASYNC ||
       operation === IO_FALLOCATE ||
       (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
-    if (leave || this.#isLarge(operation, address, length) || (!isRead && this.#isPaused())) {
-      this.#engine.submit(operation, tag, offsetBytes, address, length, flags);
+    if (leave || this.#isLarge(operation, place, length) || (!isRead && this.#isPaused())) {
+      this.#engine.submit(operation, tag, place, length, flags);
       return;
     }
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const address = place[PLACE_ADDRESS]!;
     if (isRead) {
       this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
       return;
@@ -82,7 +80,9 @@ export class CalledFile implements BackingPort {
     this.#results.push(tag, callNow(this.#fd, operation, offsetBytes, address, length, flags));
     const endUs = this.#now();
     this.#lastEndUs = endUs;
-    if (endUs - startUs > SLOW_CALL_US) this.#pausedUntilUs = endUs + PAUSE_US;
+    if (elapsedUs(startUs, endUs) <= SLOW_CALL_US) return;
+    this.#paused = true;
+    this.#pausedAtUs = endUs;
   }
 
   reap(sink: ResultSink): number {
@@ -90,19 +90,13 @@ export class CalledFile implements BackingPort {
     return this.#results.deliver(sink) + this.#engine.reap(sink);
   }
 
-  #isLarge(operation: number, address: number, length: number): boolean {
-    if (operation === IO_READ || operation === IO_WRITE) return length > CALL_BYTES_MAX;
-    let lengthBytes = 0;
-    for (let i = 0; i < length && lengthBytes <= CALL_BYTES_MAX; i++) {
-      lengthBytes += this.#iovecLength(address + i * iovec.sizeBytes);
-    }
-    return lengthBytes > CALL_BYTES_MAX;
+  #isLarge(operation: number, place: IoPlace, length: number): boolean {
+    const isOne = operation === IO_READ || operation === IO_WRITE;
+    return (isOne ? length : this.#iovecBytes(place, length)) > CALL_BYTES_MAX;
   }
 
   #isPaused(): boolean {
-    if (this.#pausedUntilUs === 0) return false;
-    if (this.#now() < this.#pausedUntilUs) return true;
-    this.#pausedUntilUs = 0;
-    return false;
+    if (this.#paused) this.#paused = elapsedUs(this.#pausedAtUs, this.#now()) < PAUSE_US;
+    return this.#paused;
   }
 }

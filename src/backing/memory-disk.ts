@@ -11,6 +11,9 @@ import {
   IO_READ,
   IO_READV,
   IO_WRITE,
+  type IoPlace,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
   type ResultSink,
 } from '../loop/backing-port.ts';
 import { ResultQueue } from './result-queue.ts';
@@ -39,49 +42,46 @@ export class MemoryDisk implements BackingPort {
     this.#calls = calls;
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    _flags: number,
-  ): void {
-    this.#results.push(tag, this.#run(operation, offsetBytes, address, length));
+  submit(operation: number, tag: number, place: IoPlace, length: number, _flags: number): void {
+    this.#results.push(tag, this.#run(operation, place, length));
   }
 
   reap(sink: ResultSink): number {
     return this.#results.deliver(sink);
   }
 
-  #run(operation: number, offsetBytes: number, address: number, length: number): number {
-    const place = this.#address + offsetBytes;
+  #run(operation: number, place: IoPlace, length: number): number {
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const address = place[PLACE_ADDRESS]!;
+    const ours = this.#address + offsetBytes;
     if (operation === IO_READ || operation === IO_WRITE) {
       // The loop device has checked the range against the capacity; this is what memory safety rests on.
       if (offsetBytes + length > this.#sizeBytes) return -EINVAL;
-      if (operation === IO_READ) this.#calls.copy(address, place, length);
-      else this.#calls.copy(place, address, length);
+      if (operation === IO_READ) this.#calls.copy(address, ours, length);
+      else this.#calls.copy(ours, address, length);
       return length;
     }
     if (operation === IO_FDATASYNC) return 0;
     if (operation === IO_FALLOCATE) {
       if (offsetBytes + length > this.#sizeBytes) return -EINVAL;
-      this.#calls.discard(place, length);
+      this.#calls.discard(ours, length);
       return 0;
     }
-    return this.#runVectors(operation, offsetBytes, address, length);
+    return this.#runVectors(operation, place, length);
   }
 
-  #runVectors(operation: number, offsetBytes: number, vectors: number, count: number): number {
+  #runVectors(operation: number, place: IoPlace, count: number): number {
     const calls = this.#calls;
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const vectors = place[PLACE_ADDRESS]!;
     let done = 0;
     for (let i = 0; i < count; i++) {
       const base = calls.iovecBase(vectors + i * IOVEC_BYTES);
       const length = calls.iovecLength(vectors + i * IOVEC_BYTES);
       if (offsetBytes + done + length > this.#sizeBytes) return -EINVAL;
-      const place = this.#address + offsetBytes + done;
-      if (operation === IO_READV) calls.copy(base, place, length);
-      else calls.copy(place, base, length);
+      const ours = this.#address + offsetBytes + done;
+      if (operation === IO_READV) calls.copy(base, ours, length);
+      else calls.copy(ours, base, length);
       done += length;
     }
     return done;

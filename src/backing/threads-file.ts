@@ -2,7 +2,14 @@
  * A backing file through I/O threads that make blocking calls (`--aio=threads`): for buffered files where
  * io_uring is forbidden. Works everywhere; each operation costs two wake-ups.
  */
-import type { BackingPort, ResultSink } from '../loop/backing-port.ts';
+import {
+  type BackingPort,
+  type IoPlace,
+  ioPlace,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
+  type ResultSink,
+} from '../loop/backing-port.ts';
 import { JOB_SLOTS, type JobBoard } from './job-board.ts';
 
 export class ThreadsFile implements BackingPort {
@@ -11,20 +18,16 @@ export class ThreadsFile implements BackingPort {
   /** Operations that found the board full, six numbers each, oldest first; done ones before the start. */
   readonly #overflow: number[] = [];
   #overflowStart = 0;
+  readonly #place = ioPlace(0, 0);
 
   constructor(board: JobBoard) {
     this.#board = board;
     for (let slot = JOB_SLOTS - 1; slot >= 0; slot--) this.#free.push(slot);
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    flags: number,
-  ): void {
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const address = place[PLACE_ADDRESS]!;
     const slot = this.#free.pop();
     if (slot === undefined) {
       this.#overflow.push(operation, tag, offsetBytes, address, length, flags);
@@ -57,16 +60,12 @@ export class ThreadsFile implements BackingPort {
   /** As many as there are free slots: the others stay where they are, however many wait. */
   #resubmit(): void {
     const waiting = this.#overflow;
+    const place = this.#place;
     let i = this.#overflowStart;
     for (; i < waiting.length && this.#free.length > 0; i += 6) {
-      this.submit(
-        waiting[i]!,
-        waiting[i + 1]!,
-        waiting[i + 2]!,
-        waiting[i + 3]!,
-        waiting[i + 4]!,
-        waiting[i + 5]!,
-      );
+      place[PLACE_OFFSET_BYTES] = waiting[i + 2]!;
+      place[PLACE_ADDRESS] = waiting[i + 3]!;
+      this.submit(waiting[i]!, waiting[i + 1]!, place, waiting[i + 4]!, waiting[i + 5]!);
     }
     if (2 * i >= waiting.length) {
       waiting.splice(0, i);

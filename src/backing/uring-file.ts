@@ -22,6 +22,8 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  type IoPlace,
+  PLACE_OFFSET_BYTES,
 } from '../loop/backing-port.ts';
 import type { UringQueue } from '../uring/uring-queue.ts';
 
@@ -48,25 +50,19 @@ export class UringFile implements BackingPort {
     this.#fixedIndex = fixedIndex;
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    flags: number,
-  ): void {
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
     const queue = this.#queue;
     const opcode = OPCODE_OF[operation]!;
     const file = this.#fixedIndex;
     if (operation === IO_FALLOCATE) {
       // FALLOCATE has its length where others have the address, and its mode where they have a length.
+      const offsetBytes = place[PLACE_OFFSET_BYTES]!;
       queue.prepare(opcode, file, offsetBytes, length, flags, 0, tag, COMPLETION_IO);
     } else if (operation === IO_FDATASYNC) {
       queue.prepare(opcode, file, 0, 0, 0, IORING_FSYNC_DATASYNC, tag, COMPLETION_IO);
     } else {
       const rwFlags = (flags & IO_FLAG_DSYNC) !== 0 ? RWF_DSYNC : 0;
-      queue.prepare(opcode, file, offsetBytes, address, length, rwFlags, tag, COMPLETION_IO);
+      queue.prepareAt(opcode, file, place, length, rwFlags, tag, COMPLETION_IO);
     }
   }
 

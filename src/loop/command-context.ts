@@ -5,6 +5,7 @@
 import { EIO } from '../../protocol/linux.ts';
 import { OP_WRITE } from '../blk/blk-request.ts';
 import { statusOfResult } from '../blk/blk-status.ts';
+import { ioPlace } from './backing-port.ts';
 import type { LoopCommands } from './loop-commands.ts';
 import { type LoopState, SHARED_FLUSH_ERRNO } from './loop-state.ts';
 
@@ -29,6 +30,8 @@ export class CommandContext {
   readonly commands: LoopCommands;
   /** Added to a slot, this makes the tag under which the backing file answers. */
   readonly tagBase: number;
+  /** The place of the operation that is being submitted. */
+  readonly place = ioPlace(0, 0);
   readonly #sink: CommandSink;
 
   constructor(state: LoopState, commands: LoopCommands, tagBase: number, sink: CommandSink) {

@@ -7,7 +7,7 @@ import { EAGAIN, EINTR } from '../../protocol/linux.ts';
 import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { type BlkRequest, OP_FLUSH, OP_READ, OP_WRITE } from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
-import { IO_FDATASYNC } from './backing-port.ts';
+import { IO_FDATASYNC, NO_PLACE } from './backing-port.ts';
 import {
   CommandContext,
   type CommandSink,
@@ -82,7 +82,7 @@ export class CommandSteps {
     const { commands, state, tagBase } = this.#context;
     commands.stage[slot] = STAGE_FLUSH;
     commands.offsetBytes[slot] = 0;
-    state.backing.submit(IO_FDATASYNC, tagBase + slot, 0, 0, 0, 0);
+    state.backing.submit(IO_FDATASYNC, tagBase + slot, NO_PLACE, 0, 0);
   }
 
   /**

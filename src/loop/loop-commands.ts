@@ -5,6 +5,7 @@
  */
 import { iovec } from '../../protocol/linux.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
+import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import type { HostMemory } from './host-memory.ts';
 
 /** The kernel takes no more iovecs in one call (UIO_MAXIOV). */
@@ -82,14 +83,47 @@ export class LoopCommands {
     this.#hostMemory.release(this.#iovecAddress, this.#iovecBytes);
   }
 
+  /**
+   * Makes segments [first, end) of a chain the iovecs of a command; neighbours in host memory become one.
+   * False: there are too many. In one function, so that no address is an argument, which may be boxed.
+   */
+  takeSegments(slot: number, chain: DescriptorChain, first: number, end: number): boolean {
+    const { hostAddress, lengthBytes } = chain;
+    const iovecs = this.#iovecs;
+    const start = slot * IOVECS_PER_COMMAND * IOVEC_WORDS;
+    const limit = start + IOVECS_PER_COMMAND * IOVEC_WORDS;
+    let at = start;
+    let length = 0;
+    let neighbour = -1;
+    for (let segment = first; segment < end; segment++) {
+      const segmentLength = lengthBytes[segment]!;
+      if (segmentLength === 0) continue;
+      const address = hostAddress[segment]!;
+      if (address === neighbour) {
+        length += segmentLength;
+      } else {
+        if (at === limit) return false;
+        at += IOVEC_WORDS;
+        length = segmentLength;
+        iovecs[at - IOVEC_WORDS] = address;
+        iovecs[at - IOVEC_WORDS + 1] = address / TWO_TO_32;
+      }
+      iovecs[at - IOVEC_WORDS + 2] = length;
+      iovecs[at - IOVEC_WORDS + 3] = length / TWO_TO_32;
+      neighbour = address + segmentLength;
+    }
+    this.iovecFirst[slot] = 0;
+    this.iovecEnd[slot] = (at - start) / IOVEC_WORDS;
+    return true;
+  }
+
   setIovec(slot: number, index: number, address: number, lengthBytes: number): void {
     const at = (slot * IOVECS_PER_COMMAND + index) * IOVEC_WORDS;
-    const addressHigh = Math.floor(address / TWO_TO_32);
-    const lengthHigh = Math.floor(lengthBytes / TWO_TO_32);
-    this.#iovecs[at] = address - addressHigh * TWO_TO_32;
-    this.#iovecs[at + 1] = addressHigh;
-    this.#iovecs[at + 2] = lengthBytes - lengthHigh * TWO_TO_32;
-    this.#iovecs[at + 3] = lengthHigh;
+    // A store to a Uint32Array takes a number modulo 2^32, without its fraction (ToUint32).
+    this.#iovecs[at] = address;
+    this.#iovecs[at + 1] = address / TWO_TO_32;
+    this.#iovecs[at + 2] = lengthBytes;
+    this.#iovecs[at + 3] = lengthBytes / TWO_TO_32;
   }
 
   iovecBase(slot: number, index: number): number {

@@ -14,7 +14,7 @@ import {
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { type BlkRequest, OP_DISCARD } from '../blk/blk-request.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
-import { IO_FALLOCATE, IO_WRITE } from './backing-port.ts';
+import { IO_FALLOCATE, IO_WRITE, PLACE_ADDRESS, PLACE_OFFSET_BYTES } from './backing-port.ts';
 import { type CommandContext, STAGE_RANGE, STAGE_ZEROES } from './command-context.ts';
 import { SHARED_NO_PUNCH_HOLE, SHARED_NO_ZERO_RANGE, ZERO_BYTES } from './loop-state.ts';
 
@@ -65,8 +65,10 @@ export class RangeSteps {
       commands.stage[slot] = STAGE_RANGE;
       commands.rangeUnmap[at] = punch ? 1 : 0;
       const mode = punch ? MODE_PUNCH_HOLE : MODE_ZERO_RANGE;
-      const offset = fileOffsetBytes + commands.offsetBytes[slot]!;
-      backing.submit(IO_FALLOCATE, this.#context.tagBase + slot, offset, 0, length, mode);
+      const { place, tagBase } = this.#context;
+      place[PLACE_OFFSET_BYTES] = fileOffsetBytes + commands.offsetBytes[slot]!;
+      place[PLACE_ADDRESS] = 0;
+      backing.submit(IO_FALLOCATE, tagBase + slot, place, length, mode);
       return;
     }
     if (this.#context.state.writeThrough) this.#flush(slot);
@@ -99,12 +101,13 @@ export class RangeSteps {
   }
 
   submitZeroes(slot: number): void {
-    const commands = this.#context.commands;
+    const { commands, place, tagBase } = this.#context;
     const { backing, fileOffsetBytes, zeroAddress } = this.#context.state;
     const length = Math.min(commands.remainingBytes[slot]!, ZERO_BYTES);
-    const offset = fileOffsetBytes + commands.offsetBytes[slot]!;
+    place[PLACE_OFFSET_BYTES] = fileOffsetBytes + commands.offsetBytes[slot]!;
+    place[PLACE_ADDRESS] = zeroAddress;
     commands.stage[slot] = STAGE_ZEROES;
-    backing.submit(IO_WRITE, this.#context.tagBase + slot, offset, zeroAddress, length, 0);
+    backing.submit(IO_WRITE, tagBase + slot, place, length, 0);
   }
 
   onZeroes(slot: number, result: number): void {

@@ -1,5 +1,5 @@
 /**
- * Reads and writes of loop commands: segments become iovecs, short transfers go on where they stopped,
+ * Reads and writes of loop commands: what a chain's segments name is transferred, short transfers go on where they stopped,
  * the end of the file reads as zeroes, and buffers that direct I/O cannot take are bounced in pieces.
  * The kernel's lo_rw_aio. Engine-independent; never waits.
  */
@@ -7,10 +7,17 @@ import { EIO } from '../../protocol/linux.ts';
 import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { type BlkRequest, OP_READ } from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
-import { IO_FLAG_DSYNC, IO_READ, IO_READV, IO_WRITE, IO_WRITEV } from './backing-port.ts';
+import {
+  IO_FLAG_DSYNC,
+  IO_READ,
+  IO_READV,
+  IO_WRITE,
+  IO_WRITEV,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
+} from './backing-port.ts';
 import { BOUNCE_BYTES } from './bounce-buffers.ts';
 import { type CommandContext, STAGE_BOUNCE, STAGE_TRANSFER } from './command-context.ts';
-import { IOVECS_PER_COMMAND } from './loop-commands.ts';
 
 /** The kernel's MAX_RW_COUNT: it transfers no more in one call. */
 const TRANSFER_BYTES_MAX = 0x7ffff000;
@@ -22,41 +29,28 @@ export class TransferSteps {
     this.#context = context;
   }
 
-  /** Turns the chain's data segments into iovecs; neighbours in host memory become one. */
   start(slot: number, request: BlkRequest, chain: DescriptorChain): void {
     const commands = this.#context.commands;
-    const { direct, memoryAlignBytes, offsetAlignBytes } = this.#context.state;
-    let count = 0;
-    let base = 0;
-    let length = 0;
-    let aligned = true;
-    for (let segment = request.firstSegment; segment < request.endSegment; segment++) {
-      const segmentLength = chain.lengthBytes[segment]!;
-      if (segmentLength === 0) continue;
-      const address = chain.hostAddress[segment]!;
-      if (count > 0 && address === base + length) {
-        length += segmentLength;
-      } else {
-        if (count === IOVECS_PER_COMMAND) {
-          this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
-          return;
-        }
-        if (count > 0) commands.setIovec(slot, count - 1, base, length);
-        count++;
-        base = address;
-        length = segmentLength;
-      }
-      if (direct && (address % memoryAlignBytes !== 0 || segmentLength % offsetAlignBytes !== 0)) {
-        aligned = false;
-      }
+    if (!commands.takeSegments(slot, chain, request.firstSegment, request.endSegment)) {
+      this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
+      return;
     }
-    commands.setIovec(slot, count - 1, base, length);
-    commands.iovecFirst[slot] = 0;
-    commands.iovecEnd[slot] = count;
     commands.offsetBytes[slot] = request.offsetBytes;
     commands.remainingBytes[slot] = request.lengthBytes;
-    if (aligned) this.submitTransfer(slot);
+    if (!this.#context.state.direct || this.#isAligned(request, chain)) this.submitTransfer(slot);
     else this.resumeBounce(slot);
+  }
+
+  /** Whether direct I/O takes the guest's buffers as they are. */
+  #isAligned(request: BlkRequest, chain: DescriptorChain): boolean {
+    const { memoryAlignBytes, offsetAlignBytes } = this.#context.state;
+    for (let segment = request.firstSegment; segment < request.endSegment; segment++) {
+      const length = chain.lengthBytes[segment]!;
+      if (length === 0) continue;
+      if (length % offsetAlignBytes !== 0) return false;
+      if (chain.hostAddress[segment]! % memoryAlignBytes !== 0) return false;
+    }
+    return true;
   }
 
   submitTransfer(slot: number): void {
@@ -66,16 +60,16 @@ export class TransferSteps {
     const count = commands.iovecEnd[slot]! - first;
     const isRead = commands.op[slot] === OP_READ;
     const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
-    const offset = state.fileOffsetBytes + commands.offsetBytes[slot]!;
-    const tag = this.#context.tagBase + slot;
+    const { place, tagBase } = this.#context;
     commands.stage[slot] = STAGE_TRANSFER;
+    place[PLACE_OFFSET_BYTES] = state.fileOffsetBytes + commands.offsetBytes[slot]!;
     if (count === 1) {
       const length = Math.min(commands.iovecLength(slot, first), TRANSFER_BYTES_MAX);
-      const address = commands.iovecBase(slot, first);
-      state.backing.submit(isRead ? IO_READ : IO_WRITE, tag, offset, address, length, flags);
+      place[PLACE_ADDRESS] = commands.iovecBase(slot, first);
+      state.backing.submit(isRead ? IO_READ : IO_WRITE, tagBase + slot, place, length, flags);
     } else {
-      const pointer = commands.iovecPointer(slot, first);
-      state.backing.submit(isRead ? IO_READV : IO_WRITEV, tag, offset, pointer, count, flags);
+      place[PLACE_ADDRESS] = commands.iovecPointer(slot, first);
+      state.backing.submit(isRead ? IO_READV : IO_WRITEV, tagBase + slot, place, count, flags);
     }
   }
 
@@ -133,9 +127,10 @@ export class TransferSteps {
     commands.stage[slot] = STAGE_BOUNCE;
     if (!isRead) this.#copyBounced(slot, address, length, false);
     const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
-    const offset = state.fileOffsetBytes + commands.offsetBytes[slot]!;
-    const operation = isRead ? IO_READ : IO_WRITE;
-    state.backing.submit(operation, this.#context.tagBase + slot, offset, address, length, flags);
+    const { place, tagBase } = this.#context;
+    place[PLACE_OFFSET_BYTES] = state.fileOffsetBytes + commands.offsetBytes[slot]!;
+    place[PLACE_ADDRESS] = address;
+    state.backing.submit(isRead ? IO_READ : IO_WRITE, tagBase + slot, place, length, flags);
   }
 
   onBounce(slot: number, result: number): void {

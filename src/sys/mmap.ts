@@ -16,8 +16,9 @@ import { declare, valueOrErrno } from './libc.ts';
 const mmap = declare('uintptr_t mmap(uintptr_t, size_t, int, int, int, int64_t)');
 const munmap = declare('int munmap(uintptr_t, size_t)');
 const madvise = declare('int madvise(uintptr_t, size_t, int)');
-const memcpy = declare('uintptr_t memcpy(uintptr_t, uintptr_t, size_t)');
-const memset = declare('uintptr_t memset(uintptr_t, int, size_t)');
+// Without their results, which would be boxed for nothing.
+const memcpy = declare('void memcpy(uintptr_t, uintptr_t, size_t)');
+const memset = declare('void memset(uintptr_t, int, size_t)');
 
 /** MAP_FAILED is 2^64-1, which koffi answers as a BigInt: no valid address is one. */
 function addressOrErrno(address: number | bigint): number {

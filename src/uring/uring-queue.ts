@@ -21,7 +21,6 @@ const SQE_ADDR = AT.addr / 4;
 const SQE_LEN = AT.len / 4;
 const SQE_RW_FLAGS = AT.rw_flags / 4;
 const SQE_USER_DATA = AT.user_data / 4;
-const SQE_REST = AT.buf_index / 4;
 const CQE_RES = ioUringCqe.at.res / 4;
 const CQE_FLAGS = ioUringCqe.at.flags / 4;
 const TWO_TO_32 = 2 ** 32;
@@ -56,6 +55,7 @@ export class UringQueue {
   readonly #enter: Enter;
   readonly #sqMask: number;
   readonly #cqMask: number;
+  readonly #place = new Float64Array(2);
   #sqTail: number;
   /** SQEs written since the kernel last took some. */
   #toSubmit = 0;
@@ -73,6 +73,8 @@ export class UringQueue {
     this.#sqMask = memory.sqEntries - 1;
     this.#cqMask = memory.cqEntries - 1;
     this.#sqTail = Atomics.load(memory.rings, memory.sqTail);
+    // The words that prepareAt leaves out stay 0: nobody else writes SQEs.
+    memory.sqes.fill(0);
     // The index array stays the identity: SQE i is always submitted from slot i.
     for (let i = 0; i < memory.sqEntries; i++) memory.rings[memory.sqArray + i] = i;
   }
@@ -81,10 +83,7 @@ export class UringQueue {
     return this.#toSubmit;
   }
 
-  /**
-   * Writes one SQE. `opcode` carries IOSQE flags in bits 8-15 and ioprio above, as the first word of
-   * the SQE does. Submits what is there first when the queue is full.
-   */
+  /** Writes one SQE, off the path of requests: an offset or address in an argument may be boxed. */
   prepare(
     opcode: number,
     fd: number,
@@ -95,22 +94,41 @@ export class UringQueue {
     low: number,
     high: number,
   ): void {
+    this.#place[0] = offset;
+    this.#place[1] = address;
+    this.prepareAt(opcode, fd, this.#place, length, rwFlags, low, high);
+  }
+
+  /**
+   * Writes one SQE; `place` holds its offset and its address. `opcode` carries IOSQE flags in bits 8-15
+   * and ioprio above, as the first word of the SQE does. Submits what is there first when the queue is
+   * full.
+   */
+  prepareAt(
+    opcode: number,
+    fd: number,
+    place: Float64Array,
+    length: number,
+    rwFlags: number,
+    low: number,
+    high: number,
+  ): void {
     if (this.#toSubmit === this.#memory.sqEntries) this.#makeRoom();
     const sqes = this.#sqes;
     const at = (this.#sqTail & this.#sqMask) * SQE_WORDS;
-    const offsetHigh = Math.floor(offset / TWO_TO_32);
-    const addressHigh = Math.floor(address / TWO_TO_32);
+    const offset = place[0]!;
+    const address = place[1]!;
     sqes[at] = opcode;
     sqes[at + SQE_FD] = fd;
-    sqes[at + SQE_OFF] = offset - offsetHigh * TWO_TO_32;
-    sqes[at + SQE_OFF + 1] = offsetHigh;
-    sqes[at + SQE_ADDR] = address - addressHigh * TWO_TO_32;
-    sqes[at + SQE_ADDR + 1] = addressHigh;
+    // A store to a Uint32Array takes a number modulo 2^32, without its fraction (ToUint32).
+    sqes[at + SQE_OFF] = offset;
+    sqes[at + SQE_OFF + 1] = offset / TWO_TO_32;
+    sqes[at + SQE_ADDR] = address;
+    sqes[at + SQE_ADDR + 1] = address / TWO_TO_32;
     sqes[at + SQE_LEN] = length;
     sqes[at + SQE_RW_FLAGS] = rwFlags;
     sqes[at + SQE_USER_DATA] = low;
     sqes[at + SQE_USER_DATA + 1] = high;
-    for (let word = SQE_REST; word < SQE_WORDS; word++) sqes[at + word] = 0;
     this.#sqTail = (this.#sqTail + 1) >>> 0;
     this.#toSubmit++;
   }

@@ -9,6 +9,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
+import { CLOCK_US_MASK } from '../loop/clock.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -82,7 +83,7 @@ function loopState(
 async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
   if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
-  const now = () => performance.now() * 1000;
+  const now = () => (performance.now() * 1000) & CLOCK_US_MASK;
   const { reactor, backing } = await openEngine(birth, hostMemory, now);
   const state = loopState(birth, backing, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount);

@@ -4,6 +4,7 @@
  * little if that has paid off lately, then sleeps until a kick, a result or a word of the main thread.
  */
 import type { BackingPort } from '../loop/backing-port.ts';
+import { type ClockUs, elapsedUs } from '../loop/clock.ts';
 import type { LoopDevice } from '../loop/loop-device.ts';
 import type { PollWindow } from './poll-window.ts';
 import { KEY_CONTROL, KEY_RESULTS, type Reactor, type ReactorSink } from './reactor.ts';
@@ -23,8 +24,7 @@ export interface LoopWorkerPort {
   /** Called between turns while wanted: carries out what waited for requests in flight. */
   onTurn(): void;
   onKick(vring: number): void;
-  /** Microseconds, monotonic. */
-  now(): number;
+  readonly now: ClockUs;
 }
 
 export interface LoopWorkerParts {
@@ -114,13 +114,14 @@ export class LoopWorker implements ReactorSink {
     const reactor = this.#reactor;
     const pollUs = this.#window.begin();
     if (pollUs > 0) {
-      const deadline = this.#port.now() + pollUs;
+      const { now } = this.#port;
+      const startUs = now();
       for (let spins = 1; ; spins++) {
         if (device.hasWork() || reactor.hasWork() || this.#backing.reap(this) > 0) {
           this.#window.hit();
           return;
         }
-        if (spins % SPINS_PER_CLOCK === 0 && this.#port.now() >= deadline) break;
+        if (spins % SPINS_PER_CLOCK === 0 && elapsedUs(startUs, now()) >= pollUs) break;
       }
       this.#window.miss();
     }

@@ -2,6 +2,8 @@
  * A worker's anonymous memory: mapped once, never moved, given back by address. What JavaScript and the
  * kernel both read (iovecs) is found again by its address.
  */
+import { iovec } from '../../protocol/linux.ts';
+import { type IoPlace, PLACE_ADDRESS } from '../loop/backing-port.ts';
 import type { HostMemory } from '../loop/host-memory.ts';
 import { errnoName } from '../sys/libc.ts';
 import { copyMemory, mapAnonymous, unmap, viewMemory, zeroMemory } from '../sys/mmap.ts';
@@ -31,6 +33,15 @@ export class MemoryArenas implements HostMemory {
   release(address: number, sizeBytes: number): void {
     this.#arenas = this.#arenas.filter(({ start }) => start !== address);
     unmap(address, sizeBytes);
+  }
+
+  /** The bytes that `count` iovecs at the place's address cover. */
+  iovecBytes(place: IoPlace, count: number): number {
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      bytes += this.u64At(place[PLACE_ADDRESS]! + i * iovec.sizeBytes + iovec.at.iov_len);
+    }
+    return bytes;
   }
 
   /** A 64-bit number at an aligned address inside an arena. */

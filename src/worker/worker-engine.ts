@@ -3,7 +3,8 @@
  * engine's modules are loaded: the others would take half a MiB in every worker of the process.
  */
 import { iovec } from '../../protocol/linux.ts';
-import type { BackingPort } from '../loop/backing-port.ts';
+import type { BackingPort, IoPlace } from '../loop/backing-port.ts';
+import type { ClockUs } from '../loop/clock.ts';
 import { copyMemory, discardMemory } from '../sys/mmap.ts';
 import type { MemoryArenas } from './memory-arenas.ts';
 import type { WorkerBirth } from './messages.ts';
@@ -18,7 +19,7 @@ export interface WorkerEngine {
 export async function openEngine(
   birth: WorkerBirth,
   arenas: MemoryArenas,
-  now: () => number,
+  now: ClockUs,
 ): Promise<WorkerEngine> {
   const { engine, path, fd } = birth.backing;
   const plain = engine === 'io_uring' ? await openUring(birth) : await openEpoll(birth);
@@ -26,8 +27,8 @@ export async function openEngine(
   if (path === 'engine') return plain;
   const { CalledFile } = await import('../backing/called-file.ts');
   const reads = path === 'calls';
-  const iovecLength = (pointer: number) => arenas.u64At(pointer + iovec.at.iov_len);
-  const options = { fd, engine: plain.backing, reads, iovecLength, now };
+  const iovecBytes = (place: IoPlace, count: number) => arenas.iovecBytes(place, count);
+  const options = { fd, engine: plain.backing, reads, iovecBytes, now };
   return { ...plain, backing: new CalledFile(options) };
 }
 

@@ -10,7 +10,14 @@ import { EBADF, EINVAL } from '../../protocol/linux.ts';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { AioFile } from '../../src/backing/aio-file.ts';
 import { JOB_SLOTS } from '../../src/backing/job-board.ts';
-import { IO_FDATASYNC, IO_FLAG_DSYNC, IO_READ, IO_WRITE } from '../../src/loop/backing-port.ts';
+import {
+  IO_FDATASYNC,
+  IO_FLAG_DSYNC,
+  IO_READ,
+  IO_WRITE,
+  ioPlace,
+  NO_PLACE,
+} from '../../src/loop/backing-port.ts';
 import { AioContext } from '../../src/sys/aio.ts';
 import { createEventfd, drainEventfd } from '../../src/sys/eventfd.ts';
 import { FixedBytes } from '../../src/sys/libc.ts';
@@ -69,7 +76,7 @@ describe('Linux AIO', () => {
     const memory = new FixedBytes(5000 * SECTOR);
     for (let tag = 0; tag < 5000; tag++) {
       const block = tag % BLOCKS;
-      file.submit(IO_READ, tag, block * SECTOR, memory.address + tag * SECTOR, SECTOR, 0);
+      file.submit(IO_READ, tag, ioPlace(block * SECTOR, memory.address + tag * SECTOR), SECTOR, 0);
     }
     const found = await results(file, 5000);
     expect([...found.values()].every((result) => result === SECTOR)).toBe(true);
@@ -86,7 +93,7 @@ describe('Linux AIO', () => {
     const memory = new FixedBytes(SECTOR);
     for (let first = 0; first < 20_000; first += 20) {
       for (let tag = first; tag < first + 20; tag++) {
-        file.submit(IO_READ, tag, 0, memory.address, SECTOR, 0);
+        file.submit(IO_READ, tag, ioPlace(0, memory.address), SECTOR, 0);
       }
       await results(file, 20);
     }
@@ -97,10 +104,10 @@ describe('Linux AIO', () => {
     const memory = new FixedBytes(2 * SECTOR);
     memory.bytes.fill(7, 0, SECTOR);
     const offset = 5 * 2 ** 30 + SECTOR;
-    file.submit(IO_WRITE, 2 ** 32 - 1, offset, memory.address, SECTOR, IO_FLAG_DSYNC);
+    file.submit(IO_WRITE, 2 ** 32 - 1, ioPlace(offset, memory.address), SECTOR, IO_FLAG_DSYNC);
     expect([...(await results(file, 1))]).toEqual([[2 ** 32 - 1, SECTOR]]);
-    file.submit(IO_READ, 1, offset, memory.address + SECTOR, SECTOR, 0);
-    file.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+    file.submit(IO_READ, 1, ioPlace(offset, memory.address + SECTOR), SECTOR, 0);
+    file.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
     const found = await results(file, 2);
     expect([found.get(1), found.get(2)]).toEqual([SECTOR, 0]);
     expect(memory.bytes.every((byte) => byte === 7)).toBe(true);
@@ -109,15 +116,15 @@ describe('Linux AIO', () => {
   test('what the kernel refuses is answered, and the rest of the batch goes on', async () => {
     const file = newFile(8, 8);
     const memory = new FixedBytes(SECTOR);
-    file.submit(IO_READ, 1, 0, memory.address, SECTOR, 0);
-    file.submit(IO_READ, 2, 2 ** 53 - 1, memory.address, SECTOR, 0);
-    file.submit(IO_READ, 3, 0, memory.address, SECTOR, 0);
+    file.submit(IO_READ, 1, ioPlace(0, memory.address), SECTOR, 0);
+    file.submit(IO_READ, 2, ioPlace(2 ** 53 - 1, memory.address), SECTOR, 0);
+    file.submit(IO_READ, 3, ioPlace(0, memory.address), SECTOR, 0);
     const found = await results(file, 3);
     expect([found.get(1), found.get(3)]).toEqual([SECTOR, SECTOR]);
     expect([0, -EINVAL]).toContain(found.get(2));
     const closed = newFile(8, 8, 1_000_000);
-    closed.submit(IO_READ, 1, 0, memory.address, SECTOR, 0);
-    closed.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+    closed.submit(IO_READ, 1, ioPlace(0, memory.address), SECTOR, 0);
+    closed.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
     expect([...(await results(closed, 2)).values()]).toEqual([-EBADF, -EBADF]);
   });
 });

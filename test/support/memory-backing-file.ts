@@ -14,6 +14,9 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  type IoPlace,
+  PLACE_ADDRESS,
+  PLACE_OFFSET_BYTES,
   type ResultSink,
 } from '../../src/loop/backing-port.ts';
 import type { HostSpace } from './host-space.ts';
@@ -87,14 +90,9 @@ export class MemoryBackingFile implements BackingPort {
     this.durable = this.durable.slice(0, sizeBytes);
   }
 
-  submit(
-    operation: number,
-    tag: number,
-    offsetBytes: number,
-    address: number,
-    length: number,
-    flags: number,
-  ): void {
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
+    const offsetBytes = place[PLACE_OFFSET_BYTES]!;
+    const address = place[PLACE_ADDRESS]!;
     if (this.#pending.some((other) => other.tag === tag)) {
       throw new Error(`tag ${tag} submitted while it is pending`);
     }

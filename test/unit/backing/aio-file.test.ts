@@ -28,6 +28,8 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  ioPlace,
+  NO_PLACE,
 } from '../../../src/loop/backing-port.ts';
 import type { AioContext } from '../../../src/sys/aio.ts';
 
@@ -125,7 +127,7 @@ function reaped(): Array<[number, number]> {
 }
 
 function read(...tags: number[]): void {
-  for (const tag of tags) file.submit(IO_READ, tag, tag * 512, 4096, 512, 0);
+  for (const tag of tags) file.submit(IO_READ, tag, ioPlace(tag * 512, 4096), 512, 0);
 }
 
 describe('operations', () => {
@@ -138,7 +140,7 @@ describe('operations', () => {
     ['durable writev', IO_WRITEV, IO_FLAG_DSYNC, IOCB_CMD_PWRITEV, RWF_DSYNC],
     ['fdatasync', IO_FDATASYNC, 0, IOCB_CMD_FDSYNC, 0],
   ])('%s is submitted with its fields', (_, operation, flags, opcode, rwFlags) => {
-    file.submit(operation, 77, 2 ** 40 + 512, 2 ** 46, 8192, flags);
+    file.submit(operation, 77, ioPlace(2 ** 40 + 512, 2 ** 46), 8192, flags);
     expect(reaped()).toEqual([]);
     expect(context.taken).toEqual([
       { opcode, fd, offset: 2 ** 40 + 512, address: 2 ** 46, length: 8192, rwFlags, tag: 77 },
@@ -147,7 +149,7 @@ describe('operations', () => {
 
   test('fallocate is called at once, and its result waits for the reap', () => {
     const hole = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
-    file.submit(IO_FALLOCATE, 5, 4096, 0, 8192, hole);
+    file.submit(IO_FALLOCATE, 5, ioPlace(4096, 0), 8192, hole);
     const content = readFileSync(path);
     expect(content.subarray(4096, 12288).every((byte) => byte === 0)).toBe(true);
     expect([content[4095], content[12288], content.length]).toEqual([97, 97, BYTES]);
@@ -166,7 +168,7 @@ describe('operations', () => {
     read(1, 2);
     reaped();
     context.events.push([2, 512], [1, -5]);
-    file.submit(IO_FALLOCATE, 3, 0, 0, 0, 0);
+    file.submit(IO_FALLOCATE, 3, ioPlace(0, 0), 0, 0);
     // fallocate of no bytes: EINVAL.
     expect(reaped()).toEqual([
       [3, -EINVAL],
@@ -221,7 +223,7 @@ describe('a kernel without asynchronous fdatasync', () => {
   test('has it called', () => {
     context.answers = [1, -EINVAL];
     read(1);
-    file.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+    file.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
     read(3);
     expect(reaped()).toEqual([[2, 0]]);
     expect(context.takenTags).toEqual([1, 3]);
@@ -230,7 +232,7 @@ describe('a kernel without asynchronous fdatasync', () => {
   test('and its failure is the result', () => {
     const closed = new AioFile(context as unknown as AioContext, 1_000_000);
     context.answers = [-EINVAL];
-    closed.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+    closed.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
     const results: number[][] = [];
     closed.reap({ onResult: (...result) => results.push(result) });
     expect(results).toEqual([[2, -EBADF]]);
@@ -238,7 +240,7 @@ describe('a kernel without asynchronous fdatasync', () => {
 
   test('any other failure of a sync is a failure', () => {
     context.answers = [-EBADF];
-    file.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+    file.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
     expect(reaped()).toEqual([[2, -EBADF]]);
   });
 });

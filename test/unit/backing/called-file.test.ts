@@ -22,8 +22,13 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  type IoPlace,
+  ioPlace,
+  NO_PLACE,
+  PLACE_ADDRESS,
   type ResultSink,
 } from '../../../src/loop/backing-port.ts';
+import { CLOCK_US_MASK } from '../../../src/loop/clock.ts';
 import { FixedBytes } from '../../../src/sys/libc.ts';
 
 const BLOCK = 4096;
@@ -34,8 +39,8 @@ class NotingEngine implements BackingPort {
   readonly submitted: number[][] = [];
   readonly ready: Array<[number, number]> = [];
 
-  submit(...operation: number[]): void {
-    this.submitted.push(operation);
+  submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void {
+    this.submitted.push([operation, tag, ...place, length, flags]);
   }
 
   reap(sink: ResultSink): number {
@@ -70,16 +75,23 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Of the iovec arrays that the tests have made. */
+/** By address, of the iovec arrays that the tests have made. */
 const iovecLengths = new Map<number, number>();
-const iovecLength = (pointer: number) => iovecLengths.get(pointer) ?? 0;
+
+function iovecBytes(place: IoPlace, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    sum += iovecLengths.get(place[PLACE_ADDRESS]! + i * iovec.sizeBytes) ?? 0;
+  }
+  return sum;
+}
 
 function newFile(reads: boolean): CalledFile {
   const now = () => {
-    nowUs += tickUs;
+    nowUs = (nowUs + tickUs) & CLOCK_US_MASK;
     return nowUs;
   };
-  return new CalledFile({ fd, engine, reads, iovecLength, now });
+  return new CalledFile({ fd, engine, reads, iovecBytes, now });
 }
 
 function reaped(file: CalledFile): Array<[number, number]> {
@@ -105,14 +117,14 @@ function halves(): FixedBytes {
 /** Whether a write is called now (or goes to the engine). */
 function writesAreCalled(file: CalledFile): boolean {
   const before = engine.submitted.length;
-  file.submit(IO_WRITE, 1, 0, memory.address, 512, 0);
+  file.submit(IO_WRITE, 1, ioPlace(0, memory.address), 512, 0);
   reaped(file);
   return engine.submitted.length === before;
 }
 
 function readsAreCalled(file: CalledFile): boolean {
   const before = engine.submitted.length;
-  file.submit(IO_READ, 1, 0, memory.address, 512, 0);
+  file.submit(IO_READ, 1, ioPlace(0, memory.address), 512, 0);
   reaped(file);
   return engine.submitted.length === before;
 }
@@ -120,7 +132,7 @@ function readsAreCalled(file: CalledFile): boolean {
 describe('calls', () => {
   test('a write is called at once, and its result waits for the reap', () => {
     const file = newFile(false);
-    file.submit(IO_WRITE, 7, BLOCK, memory.address, 512, 0);
+    file.submit(IO_WRITE, 7, ioPlace(BLOCK, memory.address), 512, 0);
     expect(
       readFileSync(path)
         .subarray(BLOCK, BLOCK + 512)
@@ -134,7 +146,7 @@ describe('calls', () => {
   test('a write from several buffers is called', () => {
     const vectors = halves();
     const file = newFile(false);
-    file.submit(IO_WRITEV, 8, 100, vectors.address, 2, 0);
+    file.submit(IO_WRITEV, 8, ioPlace(100, vectors.address), 2, 0);
     expect(reaped(file)).toEqual([[8, BLOCK]]);
     const content = readFileSync(path).toString();
     expect(content.slice(99, 101) + content.slice(99 + BLOCK, 101 + BLOCK)).toBe('awwa');
@@ -143,9 +155,9 @@ describe('calls', () => {
   test('reads are called where the file is in memory, into one buffer and several', () => {
     const vectors = halves();
     const file = newFile(true);
-    file.submit(IO_READ, 1, 0, memory.address, 512, 0);
+    file.submit(IO_READ, 1, ioPlace(0, memory.address), 512, 0);
     expect(Buffer.from(memory.bytes.subarray(0, 513)).toString()).toBe(`${'a'.repeat(512)}w`);
-    file.submit(IO_READV, 2, 0, vectors.address, 2, 0);
+    file.submit(IO_READV, 2, ioPlace(0, vectors.address), 2, 0);
     expect(memory.bytes.every((byte) => byte === 'a'.charCodeAt(0))).toBe(true);
     expect(engine.submitted).toEqual([]);
     expect(reaped(file)).toEqual([
@@ -156,8 +168,8 @@ describe('calls', () => {
 
   test('a read at the end of the file is short, one beyond it 0', () => {
     const file = newFile(true);
-    file.submit(IO_READ, 1, 2 * BLOCK - 100, memory.address, 512, 0);
-    file.submit(IO_READ, 2, 4 * BLOCK, memory.address, 512, 0);
+    file.submit(IO_READ, 1, ioPlace(2 * BLOCK - 100, memory.address), 512, 0);
+    file.submit(IO_READ, 2, ioPlace(4 * BLOCK, memory.address), 512, 0);
     expect(reaped(file)).toEqual([
       [1, 100],
       [2, 0],
@@ -165,9 +177,9 @@ describe('calls', () => {
   });
 
   test('a failure is a result', () => {
-    const file = new CalledFile({ fd: 1_000_000, engine, reads: true, iovecLength, now: () => 0 });
-    file.submit(IO_WRITE, 1, 0, memory.address, 512, 0);
-    file.submit(IO_READ, 2, 0, memory.address, 512, 0);
+    const file = new CalledFile({ fd: 1_000_000, engine, reads: true, iovecBytes, now: () => 0 });
+    file.submit(IO_WRITE, 1, ioPlace(0, memory.address), 512, 0);
+    file.submit(IO_READ, 2, ioPlace(0, memory.address), 512, 0);
     expect(reaped(file)).toEqual([
       [1, -EBADF],
       [2, -EBADF],
@@ -189,7 +201,7 @@ describe('the engine', () => {
     ['vectored reads of such a file', false, IO_READV, 0],
   ])('gets %s as they are (reads called: %s)', (_, reads, operation, flags) => {
     const file = newFile(reads);
-    file.submit(operation, 0xfffffff0, 2 ** 40, memory.address, 512, flags);
+    file.submit(operation, 0xfffffff0, ioPlace(2 ** 40, memory.address), 512, flags);
     expect(engine.submitted).toEqual([
       [operation, 0xfffffff0, 2 ** 40, memory.address, 512, flags],
     ]);
@@ -202,10 +214,10 @@ describe('the engine', () => {
   test.each([IO_READ, IO_WRITE])(
     'gets single buffers above 512 KiB (operation %i)',
     (operation) => {
-      const file = new CalledFile({ fd: -1, engine, reads: true, iovecLength, now: () => 0 });
-      file.submit(operation, 1, 0, memory.address, limit, 0);
+      const file = new CalledFile({ fd: -1, engine, reads: true, iovecBytes, now: () => 0 });
+      file.submit(operation, 1, ioPlace(0, memory.address), limit, 0);
       expect([engine.submitted, reaped(file)]).toEqual([[], [[1, -EBADF]]]);
-      file.submit(operation, 2, 0, memory.address, limit + 512, 0);
+      file.submit(operation, 2, ioPlace(0, memory.address), limit + 512, 0);
       expect([engine.submitted.length, reaped(file)]).toEqual([1, []]);
     },
   );
@@ -213,21 +225,21 @@ describe('the engine', () => {
   test.each([IO_READV, IO_WRITEV])(
     'gets buffers above 512 KiB in sum (operation %i)',
     (operation) => {
-      const file = new CalledFile({ fd: -1, engine, reads: true, iovecLength, now: () => 0 });
+      const file = new CalledFile({ fd: -1, engine, reads: true, iovecBytes, now: () => 0 });
       const vectors = halves();
       iovecLengths.set(vectors.address, limit - BLOCK / 2);
-      file.submit(operation, 1, 0, vectors.address, 2, 0);
+      file.submit(operation, 1, ioPlace(0, vectors.address), 2, 0);
       expect([engine.submitted, reaped(file)]).toEqual([[], [[1, -EBADF]]]);
       iovecLengths.set(vectors.address, limit);
-      file.submit(operation, 2, 0, vectors.address, 2, 0);
+      file.submit(operation, 2, ioPlace(0, vectors.address), 2, 0);
       expect([engine.submitted.length, reaped(file)]).toEqual([1, []]);
     },
   );
 
   test('has its results delivered with those of the calls', () => {
     const file = newFile(false);
-    file.submit(IO_READ, 1, 0, memory.address, 512, 0);
-    file.submit(IO_WRITE, 2, 0, memory.address, 512, 0);
+    file.submit(IO_READ, 1, ioPlace(0, memory.address), 512, 0);
+    file.submit(IO_WRITE, 2, ioPlace(0, memory.address), 512, 0);
     engine.ready.push([1, 512]);
     expect(reaped(file)).toEqual([
       [2, 512],
@@ -242,7 +254,7 @@ describe('the engine', () => {
     const sink: ResultSink = {
       onResult(tag) {
         tags.push(tag);
-        if (tag === 1) file.submit(IO_WRITE, 2, 0, memory.address, 512, 0);
+        if (tag === 1) file.submit(IO_WRITE, 2, ioPlace(0, memory.address), 512, 0);
       },
     };
     expect([file.reap(sink), tags]).toEqual([1, [1]]);
@@ -268,6 +280,18 @@ describe('a write that was slow', () => {
     }
     nowUs = end + PAUSE_US;
     expect(writesAreCalled(file)).toBe(true);
+  });
+
+  test('does so when the clock goes around in the call or in the pause', () => {
+    for (const beforeUs of [SLOW_US - 1, PAUSE_US / 2]) {
+      const file = newFile(false);
+      nowUs = CLOCK_US_MASK + 1 - beforeUs - SLOW_US;
+      slowWrite(file);
+      nowUs += PAUSE_US - 1;
+      expect(writesAreCalled(file)).toBe(false);
+      nowUs += 1;
+      expect(writesAreCalled(file)).toBe(true);
+    }
   });
 
   test('is one of more than a millisecond', () => {
@@ -301,8 +325,8 @@ describe('a write that was slow', () => {
 test('reads cost no look at the clock', () => {
   let looks = 0;
   const now = () => ++looks;
-  const file = new CalledFile({ fd, engine, reads: true, iovecLength, now });
-  file.submit(IO_READ, 1, 0, memory.address, 512, 0);
-  file.submit(IO_FDATASYNC, 2, 0, 0, 0, 0);
+  const file = new CalledFile({ fd, engine, reads: true, iovecBytes, now });
+  file.submit(IO_READ, 1, ioPlace(0, memory.address), 512, 0);
+  file.submit(IO_FDATASYNC, 2, NO_PLACE, 0, 0);
   expect(looks).toBe(0);
 });

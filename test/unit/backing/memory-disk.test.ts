@@ -11,6 +11,7 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  ioPlace,
 } from '../../../src/loop/backing-port.ts';
 
 const DISK = 4096;
@@ -26,7 +27,7 @@ function rig() {
     iovecLength: (pointer) => vectors.get(pointer)!.length,
   });
   const run = (operation: number, offset: number, address: number, length: number) => {
-    disk.submit(operation, 7, offset, address, length, 0);
+    disk.submit(operation, 7, ioPlace(offset, address), length, 0);
     const results: number[][] = [];
     expect(disk.reap({ onResult: (tag, result) => results.push([tag, result]) })).toBe(1);
     return results;

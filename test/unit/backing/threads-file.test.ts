@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { JOB_BOARD_BYTES, JOB_SLOTS, JobBoard } from '../../../src/backing/job-board.ts';
 import { ThreadsFile } from '../../../src/backing/threads-file.ts';
-import { IO_READ, IO_WRITEV } from '../../../src/loop/backing-port.ts';
+import { IO_READ, IO_WRITEV, ioPlace } from '../../../src/loop/backing-port.ts';
 
 /** The board as a thread sees it: but to take from an empty one, which would sleep for ever, throws. */
 class AwakeThread extends JobBoard {
@@ -39,7 +39,8 @@ function work(thread: JobBoard, count: number): number[] {
 }
 
 function submit(file: ThreadsFile, from: number, to: number): void {
-  for (let tag = from; tag < to; tag++) file.submit(IO_READ, tag, tag * 512, tag + 7, 512, 0);
+  for (let tag = from; tag < to; tag++)
+    file.submit(IO_READ, tag, ioPlace(tag * 512, tag + 7), 512, 0);
 }
 
 /** Reaps once; the tags, whose results must be theirs. */
@@ -61,7 +62,7 @@ const range = (from: number, to: number) => Array.from({ length: to - from }, (_
 describe('a file behind I/O threads', () => {
   test('puts an operation on the board as it was submitted', () => {
     const { file, thread } = newFile();
-    file.submit(IO_WRITEV, 0xfffffff0, 2 ** 43 + 512, 2 ** 46 + 8, 1024, 1);
+    file.submit(IO_WRITEV, 0xfffffff0, ioPlace(2 ** 43 + 512, 2 ** 46 + 8), 1024, 1);
     const slot = thread.take();
     expect([
       thread.operation[slot],
@@ -133,7 +134,7 @@ describe('more operations than the board has slots', () => {
   test('all of them keep their fields', () => {
     const { file, thread } = newFile();
     submit(file, 0, JOB_SLOTS);
-    file.submit(IO_WRITEV, 4000, 2 ** 42, 2 ** 46 + 16, 3, 1);
+    file.submit(IO_WRITEV, 4000, ioPlace(2 ** 42, 2 ** 46 + 16), 3, 1);
     work(thread, JOB_SLOTS);
     reapTags(file);
     const slot = thread.take();

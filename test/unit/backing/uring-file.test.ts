@@ -22,6 +22,7 @@ import {
   IO_READV,
   IO_WRITE,
   IO_WRITEV,
+  ioPlace,
 } from '../../../src/loop/backing-port.ts';
 import { PlainUring, type TakenSqe } from '../../support/plain-uring.ts';
 
@@ -31,7 +32,7 @@ const ADDRESS = 0x7f12_3456_7000;
 
 function sqeOf(operation: number, length: number, flags: number): TakenSqe {
   const uring = new PlainUring();
-  new UringFile(uring.queue, 2).submit(operation, TAG, OFFSET, ADDRESS, length, flags);
+  new UringFile(uring.queue, 2).submit(operation, TAG, ioPlace(OFFSET, ADDRESS), length, flags);
   uring.queue.submitAndWait(0);
   const [sqe] = uring.taken;
   expect(sqe).toMatchObject({ fd: 2n, flags: BigInt(IOSQE_FIXED_FILE), user_data: BigInt(TAG) });
