@@ -29,6 +29,8 @@ export interface VloopOptions {
   readonly inheritedFds?: readonly number[];
   /** A program that starts vloop, with its arguments: it puts the command line behind them. */
   readonly through?: readonly string[];
+  /** Options of Node's own (V8's). */
+  readonly nodeFlags?: readonly string[];
 }
 
 export class VloopProcess {
@@ -38,12 +40,12 @@ export class VloopProcess {
   #stderr = '';
   #gone = false;
 
-  constructor({ args, inheritedFds = [], through = [] }: VloopOptions) {
+  constructor({ args, inheritedFds = [], through = [], nodeFlags = [] }: VloopOptions) {
     const locked = join(CHECKOUT, 'node_modules/.bin/node');
     const node = existsSync(locked) ? locked : process.execPath;
     const script = join(CHECKOUT, 'src/cli/vloop.js');
     const started = performance.now();
-    const command = [...through, node, script, ...args];
+    const command = [...through, node, ...nodeFlags, script, ...args];
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', 'pipe', 'pipe', ...inheritedFds],
     });
