@@ -10,7 +10,7 @@ import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { Engine } from '../backing/choose-engine.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
-import { CPU_COUNT_MAX } from '../sys/affinity.ts';
+import { CPU_COUNT_MAX } from '../sys/scheduling.ts';
 
 /** KICK, CALL and ERR name a vring in eight bits. */
 const QUEUES_MAX = 256;

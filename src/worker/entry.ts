@@ -13,10 +13,10 @@ import { CLOCK_US_MASK } from '../loop/clock.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
-import { pinToCpu } from '../sys/affinity.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { viewMemory } from '../sys/mmap.ts';
+import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
@@ -110,6 +110,7 @@ async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
       },
       onTurn: () => vrings.carryOutDrained(),
       onKick: (vring) => vrings.countKick(vring),
+      yieldCpu,
       now,
     },
   });

@@ -24,6 +24,8 @@ export interface LoopWorkerPort {
   /** Called between turns while wanted: carries out what waited for requests in flight. */
   onTurn(): void;
   onKick(vring: number): void;
+  /** Lets others have the CPU who wait for it. */
+  yieldCpu(): void;
   readonly now: ClockUs;
 }
 
@@ -114,14 +116,17 @@ export class LoopWorker implements ReactorSink {
     const reactor = this.#reactor;
     const pollUs = this.#window.begin();
     if (pollUs > 0) {
-      const { now } = this.#port;
+      const { now, yieldCpu } = this.#port;
       const startUs = now();
       for (let spins = 1; ; spins++) {
         if (device.hasWork() || reactor.hasWork() || this.#backing.reap(this) > 0) {
           this.#window.hit();
           return;
         }
-        if (spins % SPINS_PER_CLOCK === 0 && elapsedUs(startUs, now()) >= pollUs) break;
+        if (spins % SPINS_PER_CLOCK !== 0) continue;
+        if (elapsedUs(startUs, now()) >= pollUs) break;
+        // It may be the driver itself that waits for this CPU: polling would keep it from asking.
+        yieldCpu();
       }
       this.#window.miss();
     }
