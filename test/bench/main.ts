@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { CpuLatencyRequest } from '../../src/sys/cpu-latency.ts';
 import { openTrixieRoot, type TrixieRoot, type Workspace } from '../support/trixie-root.ts';
 import { BackingFiles } from './backing-files.ts';
 import { BlkioClient, compileBlkioLoad } from './blkio-client.ts';
@@ -13,7 +14,7 @@ import type { Client, ClientName } from './client.ts';
 import { compare } from './comparison.ts';
 import { readConditions } from './conditions.ts';
 import { startHog } from './hog.ts';
-import { backEndsOf, type Row } from './matrix.ts';
+import { AWAKE, backEndsOf, type Row } from './matrix.ts';
 import { Contenders } from './opponents.ts';
 import { type BenchOptions, chooseRows, parseOptions, usage } from './options.ts';
 import { QemuImgClient } from './qemu-img-client.ts';
@@ -51,6 +52,18 @@ function groups(rows: readonly Row[]): Row[][] {
   return [...byBackEnds.values()];
 }
 
+/** Without the rows that this user may not measure. */
+function rowsHere(options: BenchOptions): Row[] {
+  const rows = chooseRows(options);
+  try {
+    new CpuLatencyRequest().close();
+    return rows;
+  } catch (error) {
+    print(`no rows with ${AWAKE}: ${error instanceof Error ? error.message : error}`);
+    return rows.filter(({ vloop }) => !vloop.includes(AWAKE));
+  }
+}
+
 async function measureGroup(
   workspace: Workspace,
   files: BackingFiles,
@@ -75,7 +88,7 @@ async function measureGroup(
 }
 
 async function bench(workspace: Workspace, files: BackingFiles, options: BenchOptions) {
-  const rows = chooseRows(options);
+  const rows = rowsHere(options);
   const clients = await makeClients(workspace);
   const conditions = await readConditions(workspace.root, workspace.hostPath, options);
   const ceiling = await measureCeiling(workspace, clients.blkio, options.seconds);

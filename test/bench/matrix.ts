@@ -39,9 +39,13 @@ const FOUR_QUEUES: Partial<Workload> = { queues: 4 };
 /** The client keeps the first processor. */
 const PINNED_AND_POLLING = ['--cpus=1', '--poll-us=1000'];
 
+/** vloop asks for processors that do not sleep; the opponents run without. */
+export const AWAKE = '--cpu-latency-us=0';
+
 /** The usual client goes without saying. */
-export function workloadAndClient({ client, workload: asked }: Row): string {
-  return workloadName(asked) + (client === 'blkio' ? '' : `, ${client}`);
+export function workloadAndClient({ client, workload: asked, vloop }: Row): string {
+  const further = [client === 'blkio' ? '' : client, vloop.includes(AWAKE) ? AWAKE : ''];
+  return [workloadName(asked), ...further.filter((text) => text !== '')].join(', ');
 }
 
 export function rowName(row: Row): string {
@@ -60,12 +64,20 @@ function row(
 const random = (operation: Operation, depth: number, further: Partial<Workload> = {}) =>
   workload(operation, 4 * KIB, depth, further);
 
+function awakeRows(): Row[] {
+  const against = (depth: number) => (depth === 32 ? WITH_HOST : MAIN);
+  return [1, 4, 32].map((depth) =>
+    row('large pieces', random('randread', depth), against(depth), [AWAKE]),
+  );
+}
+
 export function quickRows(): Row[] {
   return [
     row('large pieces', random('randread', 1)),
     row('large pieces', random('randread', 4)),
     row('large pieces', random('randread', 32), WITH_HOST),
     row('large pieces', random('randread', 128)),
+    ...awakeRows(),
     row('large pieces', workload('read', 128 * KIB, 16)),
     row('large pieces', random('randread', 1, POLLING)),
     row('large pieces', random('randread', 8, FIXED_RATE)),
@@ -135,6 +147,7 @@ function memoryRows(): Row[] {
 export function fullRows(): Row[] {
   return [
     ...FILES.flatMap((file) => [...depthRows(file), ...sequentialRows(file), ...furtherRows(file)]),
+    ...awakeRows(),
     ...memoryRows(),
   ];
 }

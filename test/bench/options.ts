@@ -65,8 +65,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
 }
 
 /**
- * The rows that are asked for. Those of a pinned worker own two processors, so a busy machine has no room for them;
- * qemu-storage-daemon has no memory disk.
+ * The rows that are asked for. Those of a pinned worker own two processors, so a busy machine has no room for them,
+ * and none of its processors sleeps; qemu-storage-daemon has no memory disk.
  */
 export function chooseRows({ suite, only, clients, busy, ours }: BenchOptions): Row[] {
   const rows = rowsOf(suite).filter(
@@ -74,7 +74,7 @@ export function chooseRows({ suite, only, clients, busy, ours }: BenchOptions): 
       clients.includes(row.client) &&
       rowName(row).includes(only ?? '') &&
       (ours === 'vloop' || row.file !== 'memory') &&
-      !(busy && row.vloop.some((option) => option.startsWith('--cpus'))),
+      !(busy && row.vloop.some((option) => option.startsWith('--cpu'))),
   );
   if (rows.length === 0) throw new Error(`no row of the ${suite} suite fits`);
   return rows;

@@ -3,11 +3,13 @@
  * file. All back-ends run all the time, so each keeps its warm code and memory; what the idle ones spend meanwhile
  * is recorded, because a back-end that spins would slow its rival down.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LOOK_EVERY_MS } from '../../src/worker/wake-latency.ts';
 import type { BackEndProcess } from '../support/back-end-process.ts';
 import type { Client, Latency } from './client.ts';
 import type { Contender } from './contender.ts';
 import { othersShare, sampleLoad } from './machine-load.ts';
-import { type Row, rowName } from './matrix.ts';
+import { AWAKE, type Row, rowName } from './matrix.ts';
 import { alternate } from './statistics.ts';
 
 export type Round = {
@@ -59,6 +61,8 @@ export async function runRow(
       const idle = contenders.flatMap(({ label, backEnd }) =>
         backEnd === undefined || label === contender.label ? [] : [backEnd],
       );
+      // What vloop asked of the processors is in force until it has been idle for two looks.
+      if (row.vloop.includes(AWAKE)) await sleep(4 * LOOK_EVERY_MS);
       const measured = await runRound(row, client, contender, idle, options);
       rounds[contender.label]?.push(measured);
       figures.push(`${contender.label} ${(measured.iops / 1000).toFixed(1)}`);

@@ -3,7 +3,7 @@
  * keep it. Ratios are vloop's figure over that of qemu-storage-daemon with aio=io_uring unless said otherwise. Pure.
  */
 import type { Comparison } from './comparison.ts';
-import { type FileKind, type OpponentName, rowName } from './matrix.ts';
+import { AWAKE, type FileKind, type OpponentName, rowName } from './matrix.ts';
 import type { Summary } from './statistics.ts';
 import { workloadName } from './workload.ts';
 
@@ -80,6 +80,7 @@ export function checkTargets(comparisons: readonly Comparison[], busy: boolean):
     const comparison = comparisons.find(
       ({ row }) =>
         row.file === rule.file &&
+        !row.vloop.includes(AWAKE) &&
         row.client === 'blkio' &&
         workloadName(row.workload) === rule.workload,
     );
