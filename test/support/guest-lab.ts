@@ -44,7 +44,8 @@ export class GuestLab {
    */
   async boot(options: GuestOptions): Promise<Guest> {
     const fromDisk = options.kernel === false;
-    const timeoutMs = fromDisk ? BOOT_FROM_DISK_TIMEOUT_MS : BOOT_TIMEOUT_MS;
+    const usualMs = fromDisk ? BOOT_FROM_DISK_TIMEOUT_MS : BOOT_TIMEOUT_MS;
+    const timeoutMs = options.bootTimeoutMs ?? usualMs;
     for (let attempt = 1; ; attempt++) {
       const guest = this.start(options);
       const stall = await guest.stallAtBoot(timeoutMs);

@@ -27,6 +27,8 @@ export interface GuestOptions {
   readonly cpus?: number;
   /** Carry on after a reset instead of ending. */
   readonly mayReboot?: boolean;
+  /** Until its script has begun; by default what a machine five times slower needs. */
+  readonly bootTimeoutMs?: number;
 }
 
 export class Guest {
