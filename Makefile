@@ -8,7 +8,7 @@ VITEST := $(BIN)/vitest run
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test check unit property conformance kernel guest
-.PHONY: bench bench-guest bench-growth bench-start build docs clean
+.PHONY: bench bench-guest bench-growth bench-micro bench-start build docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,9 +23,10 @@ demo: node_modules/.installed ## boot a guest on a vloop disk and watch it forma
 test: check ## everything: checks, then all five parts of the tests
 	$(VITEST)
 
-check: node_modules/.installed ## types, lint and format
+check: node_modules/.installed ## types, lint, format, and the micro-benchmark's short form
 	$(BIN)/tsc --noEmit
 	$(BIN)/biome check --error-on-warnings .
+	$(BIN)/node test/bench/micro.ts --fast
 
 unit property conformance kernel guest: node_modules/.installed ## one part of the tests
 	$(VITEST) --project $@
@@ -38,6 +39,9 @@ bench-guest: node_modules/.installed ## the same inside a virtual machine, besid
 
 bench-growth: node_modules/.installed ## what a request costs as depth, queues, segments, regions, images, disks grow
 	$(BIN)/node test/bench/growth.ts $(BENCH_ARGS)
+
+bench-micro: node_modules/.installed ## what a chain, an SQE, a completion, a turn cost, against the figures kept
+	$(BIN)/node test/bench/micro.ts $(BENCH_ARGS)
 
 bench-start: node_modules/.installed ## from the command to a listening socket, cold and warm
 	$(BIN)/node test/bench/start-time.ts
