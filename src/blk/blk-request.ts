@@ -47,6 +47,7 @@ export const OP_GET_ID = 6;
 /** What requests are checked against; fixed while a vring runs. */
 export interface RequestLimits {
   readonly capacitySectors: number;
+  /** A power of two. */
   readonly blockSizeBytes: number;
   readonly readOnly: boolean;
   /** Whether the driver acked DISCARD and WRITE_ZEROES. */
@@ -93,10 +94,21 @@ export class BlkRequest {
     this.lengthBytes = 0;
     this.rangeCount = 0;
 
-    if (!this.#take(chain, memory, 0, HDR_BYTES)) return this.#finish(VIRTIO_BLK_S_IOERR);
-    this.type = this.#scratchView.getUint32(HDR_TYPE, true);
-    const high = this.#scratchView.getUint32(HDR_SECTOR + 4, true);
-    const sector = high * TWO_TO_32 + this.#scratchView.getUint32(HDR_SECTOR, true);
+    let header: DataView = this.#scratchView;
+    let at = 0;
+    if (chain.readableCount > 0 && chain.lengthBytes[0]! >= HDR_BYTES) {
+      // As drivers lay it out, in one piece: its fields are read where they are, once each.
+      const slot = chain.slot[0]!;
+      header = memory.viewOfSlot[slot]!;
+      at = chain.hostAddress[0]! - memory.hostOfSlot[slot]!;
+      chain.hostAddress[0]! += HDR_BYTES;
+      chain.lengthBytes[0]! -= HDR_BYTES;
+    } else if (!this.#take(chain, memory, HDR_BYTES)) {
+      return this.#finish(VIRTIO_BLK_S_IOERR);
+    }
+    this.type = header.getUint32(at + HDR_TYPE, true);
+    const high = header.getUint32(at + HDR_SECTOR + 4, true);
+    const sector = high * TWO_TO_32 + header.getUint32(at + HDR_SECTOR, true);
     switch ((this.type & ~VIRTIO_BLK_T_BARRIER) >>> 0) {
       case VIRTIO_BLK_T_IN:
         return this.#transfer(OP_READ, sector, chain, chain.readableCount, last + 1, limits);
@@ -137,12 +149,12 @@ export class BlkRequest {
   }
 
   /**
-   * Moves `count` bytes from the front of the readable part, starting at segment `from`, into the
-   * scratch bytes; segments shrink by what was taken. False when the readable part is shorter.
+   * Moves `count` bytes from the front of the readable part into the scratch bytes; segments shrink by
+   * what was taken. False when the readable part is shorter.
    */
-  #take(chain: DescriptorChain, memory: GuestMemory, from: number, count: number): boolean {
+  #take(chain: DescriptorChain, memory: GuestMemory, count: number): boolean {
     let taken = 0;
-    for (let segment = from; taken < count; segment++) {
+    for (let segment = 0; taken < count; segment++) {
       if (segment >= chain.readableCount) return false;
       const available = chain.lengthBytes[segment]!;
       const piece = Math.min(available, count - taken);
@@ -169,10 +181,12 @@ export class BlkRequest {
     for (let segment = first; segment < end; segment++) lengthBytes += chain.lengthBytes[segment]!;
     // Checked in sectors before anything is multiplied: sector may be any 64-bit number.
     const offsetBytes = sector * SECTOR_SIZE;
+    // `&` takes a number modulo 2^32 (ToInt32): as good as `%` by a power of two, which V8 calls fmod for.
+    const unaligned = limits.blockSizeBytes - 1;
     if (
-      lengthBytes % limits.blockSizeBytes !== 0 ||
+      (lengthBytes & unaligned) !== 0 ||
       sector > limits.capacitySectors ||
-      offsetBytes % limits.blockSizeBytes !== 0 ||
+      (offsetBytes & unaligned) !== 0 ||
       lengthBytes / SECTOR_SIZE > limits.capacitySectors - sector
     ) {
       return this.#finish(VIRTIO_BLK_S_IOERR);
@@ -200,7 +214,7 @@ export class BlkRequest {
     const count = payloadBytes / SEG_BYTES;
     if (count < 1 || !Number.isInteger(count)) return this.#finish(VIRTIO_BLK_S_IOERR);
     if (count > RANGES_MAX) return this.#finish(VIRTIO_BLK_S_UNSUPP);
-    this.#take(chain, memory, 0, payloadBytes);
+    this.#take(chain, memory, payloadBytes);
     const view = this.#scratchView;
     // An unknown flag in any range answers UNSUPP, whatever else is wrong with the request.
     for (let range = 0; range < count; range++) {

@@ -23,8 +23,10 @@ import {
   INDIRECT_WITH_NEXT,
 } from './ring-violation.ts';
 
-const { addr: DESC_ADDR, len: DESC_LEN, flags: DESC_FLAGS, next: DESC_NEXT } = vringDesc.at;
+const { addr: DESC_ADDR, len: DESC_LEN, flags: DESC_FLAGS } = vringDesc.at;
 const DESC_BYTES = vringDesc.sizeBytes;
+/** `next` follows `flags`: one load takes both. */
+const NEXT_SHIFT = 8 * (vringDesc.at.next - DESC_FLAGS);
 
 /**
  * Descriptors that one indirect table may hold. The spec's limit is the queue size (§2.7.5.3.1), but
@@ -37,6 +39,9 @@ const SEGMENTS_MAX = 2 * INDIRECT_TABLE_MAX;
 
 /** High halves of addresses from here on make a sum with a 32-bit length reach 2^53. */
 const ADDRESS_HIGH_LIMIT = 0x1fffff;
+
+/** The end of a walk at a descriptor that names an indirect table; other ends are 0 or a violation. */
+const AT_INDIRECT = 1;
 
 const TWO_TO_32 = 2 ** 32;
 
@@ -58,6 +63,12 @@ export class DescriptorChain {
   readonly #indirectView: DataView;
   #writableSeen = false;
   #totalBytes = 0;
+  /** The table being walked: its bytes, and where in them the first entry is. */
+  #table: DataView;
+  #tableAt = 0;
+  /** The descriptor that names an indirect table, where it is and what its flags were when read. */
+  #indirectAt = 0;
+  #indirectFlags = 0;
 
   constructor(ringSize: number) {
     const segments = Math.max(SEGMENTS_MAX, 2 * ringSize);
@@ -66,6 +77,7 @@ export class DescriptorChain {
     this.slot = new Uint16Array(segments);
     this.#indirectBytes = new Uint8Array(DESC_BYTES * Math.max(INDIRECT_TABLE_MAX, ringSize));
     this.#indirectView = new DataView(this.#indirectBytes.buffer);
+    this.#table = this.#indirectView;
   }
 
   /**
@@ -84,86 +96,104 @@ export class DescriptorChain {
     this.readableCount = 0;
     this.#writableSeen = false;
     this.#totalBytes = 0;
-    let index = head;
-    for (let budget = ringSize; budget > 0; budget--) {
-      const at = index * DESC_BYTES;
-      const flags = table.getUint16(at + DESC_FLAGS, true);
-      if ((flags & VRING_DESC_F_INDIRECT) !== 0) {
-        if (!indirectAllowed) return INDIRECT_NOT_NEGOTIATED;
-        if ((flags & VRING_DESC_F_NEXT) !== 0) return INDIRECT_WITH_NEXT;
-        return this.#walkIndirect(memory, table, at, Math.max(INDIRECT_TABLE_MAX, ringSize));
-      }
-      const failure = this.#append(memory, table, at, flags);
-      if (failure < 0) return failure;
-      if ((flags & VRING_DESC_F_NEXT) === 0) return 0;
-      index = table.getUint16(at + DESC_NEXT, true);
-      if (index >= ringSize) return CHAIN_NEXT_OUT_OF_RANGE;
-    }
-    return CHAIN_TOO_LONG;
+    this.#table = table;
+    this.#tableAt = 0;
+    const end = this.#walkTable(memory, ringSize, head);
+    if (end !== AT_INDIRECT) return end;
+    if (!indirectAllowed) return INDIRECT_NOT_NEGOTIATED;
+    if ((this.#indirectFlags & VRING_DESC_F_NEXT) !== 0) return INDIRECT_WITH_NEXT;
+    const count = this.#findTable(memory, table, Math.max(INDIRECT_TABLE_MAX, ringSize));
+    if (count < 0) return count;
+    const indirectEnd = this.#walkTable(memory, count, 0);
+    return indirectEnd === AT_INDIRECT ? INDIRECT_NESTED : indirectEnd;
   }
 
-  /** §2.7.5.3: the WRITE flag of the descriptor that names the table is ignored. */
-  #walkIndirect(memory: GuestMemory, table: DataView, at: number, limit: number): number {
-    const lengthBytes = table.getUint32(at + DESC_LEN, true);
-    const count = lengthBytes / DESC_BYTES;
-    if (count < 1 || count > limit || !Number.isInteger(count)) return INDIRECT_LENGTH;
-    const high = table.getUint32(at + DESC_ADDR + 4, true);
-    if (high >= ADDRESS_HIGH_LIMIT) return CHAIN_ADDRESS_TOO_LARGE;
-    const address = high * TWO_TO_32 + table.getUint32(at + DESC_ADDR, true);
-
-    // The table is read in place when one region holds it (each field once, into locals), and
-    // gathered into private memory when it straddles regions.
-    const region = memory.find(address);
-    if (region < 0) return INDIRECT_UNMAPPED;
-    let view = memory.viewOfSlot[memory.slots[region]!]!;
-    let base = address - memory.starts[region]!;
-    if (address + lengthBytes > memory.ends[region]!) {
-      if (!memory.copyOut(address, this.#indirectBytes, lengthBytes)) return INDIRECT_UNMAPPED;
-      view = this.#indirectView;
-      base = 0;
-    }
-    let index = 0;
+  /**
+   * Adds the buffers that `count` entries from `first` on name, each split where it crosses from one
+   * memory region into the next. Runs for each segment of each request: what it needs is in locals.
+   */
+  #walkTable(memory: GuestMemory, count: number, first: number): number {
+    const { hostAddress, lengthBytes, slot } = this;
+    const table = this.#table;
+    const tableAt = this.#tableAt;
+    let segments = this.segmentCount;
+    let totalBytes = this.#totalBytes;
+    let writableSeen = this.#writableSeen;
+    // The region of the address before; none at first.
+    let start = 0;
+    let end = 0;
+    let toHost = 0;
+    let regionSlot = 0;
+    let index = first;
     for (let budget = count; budget > 0; budget--) {
-      const entry = base + index * DESC_BYTES;
-      const flags = view.getUint16(entry + DESC_FLAGS, true);
-      if ((flags & VRING_DESC_F_INDIRECT) !== 0) return INDIRECT_NESTED;
-      const failure = this.#append(memory, view, entry, flags);
-      if (failure < 0) return failure;
-      if ((flags & VRING_DESC_F_NEXT) === 0) return 0;
-      index = view.getUint16(entry + DESC_NEXT, true);
+      const at = tableAt + index * DESC_BYTES;
+      const flagsAndNext = table.getUint32(at + DESC_FLAGS, true);
+      if ((flagsAndNext & VRING_DESC_F_INDIRECT) !== 0) {
+        this.#totalBytes = totalBytes;
+        this.#writableSeen = writableSeen;
+        this.#indirectAt = at;
+        this.#indirectFlags = flagsAndNext;
+        return AT_INDIRECT;
+      }
+      const high = table.getUint32(at + DESC_ADDR + 4, true);
+      let address = high * TWO_TO_32 + table.getUint32(at + DESC_ADDR, true);
+      let remaining = table.getUint32(at + DESC_LEN, true);
+      if ((flagsAndNext & VRING_DESC_F_WRITE) !== 0) writableSeen = true;
+      else if (writableSeen) return CHAIN_READABLE_AFTER_WRITABLE;
+      // A zero-length buffer touches nothing, whatever its address says; it has used up budget.
+      if (remaining > 0 && high >= ADDRESS_HIGH_LIMIT) return CHAIN_ADDRESS_TOO_LARGE;
+      totalBytes += remaining;
+      if (totalBytes > CHAIN_BYTES_MAX) return CHAIN_TOO_LONG;
+      while (remaining > 0) {
+        if (address < start || address >= end) {
+          const region = memory.find(address);
+          if (region < 0) return CHAIN_ADDRESS_UNMAPPED;
+          start = memory.starts[region]!;
+          end = memory.ends[region]!;
+          toHost = memory.hosts[region]! - start;
+          regionSlot = memory.slots[region]!;
+        }
+        if (segments === hostAddress.length) return CHAIN_TOO_LONG;
+        const piece = Math.min(remaining, end - address);
+        hostAddress[segments] = address + toHost;
+        lengthBytes[segments] = piece;
+        slot[segments++] = regionSlot;
+        address += piece;
+        remaining -= piece;
+      }
+      this.segmentCount = segments;
+      if (!writableSeen) this.readableCount = segments;
+      if ((flagsAndNext & VRING_DESC_F_NEXT) === 0) return 0;
+      index = flagsAndNext >>> NEXT_SHIFT;
       if (index >= count) return CHAIN_NEXT_OUT_OF_RANGE;
     }
     return CHAIN_TOO_LONG;
   }
 
-  /** Adds one buffer, split where it crosses from one memory region into the next. */
-  #append(memory: GuestMemory, view: DataView, at: number, flags: number): number {
-    const high = view.getUint32(at + DESC_ADDR + 4, true);
-    const low = view.getUint32(at + DESC_ADDR, true);
-    let remaining = view.getUint32(at + DESC_LEN, true);
-    if ((flags & VRING_DESC_F_WRITE) !== 0) this.#writableSeen = true;
-    else if (this.#writableSeen) return CHAIN_READABLE_AFTER_WRITABLE;
-    // A zero-length buffer touches nothing, whatever its address says; it has used up budget.
-    if (remaining === 0) return 0;
+  /**
+   * Finds the table that an indirect descriptor of the ring names: how many entries it has, or the
+   * violation. §2.7.5.3: the WRITE flag of that descriptor is ignored.
+   */
+  #findTable(memory: GuestMemory, ring: DataView, limit: number): number {
+    const at = this.#indirectAt;
+    const lengthBytes = ring.getUint32(at + DESC_LEN, true);
+    const count = lengthBytes / DESC_BYTES;
+    if (count < 1 || count > limit || !Number.isInteger(count)) return INDIRECT_LENGTH;
+    const high = ring.getUint32(at + DESC_ADDR + 4, true);
     if (high >= ADDRESS_HIGH_LIMIT) return CHAIN_ADDRESS_TOO_LARGE;
-    this.#totalBytes += remaining;
-    if (this.#totalBytes > CHAIN_BYTES_MAX) return CHAIN_TOO_LONG;
-    let address = high * TWO_TO_32 + low;
-    while (remaining > 0) {
-      const region = memory.find(address);
-      if (region < 0) return CHAIN_ADDRESS_UNMAPPED;
-      const room = memory.ends[region]! - address;
-      const piece = Math.min(remaining, room);
-      const segment = this.segmentCount;
-      if (segment === this.hostAddress.length) return CHAIN_TOO_LONG;
-      this.hostAddress[segment] = memory.hosts[region]! + (address - memory.starts[region]!);
-      this.lengthBytes[segment] = piece;
-      this.slot[segment] = memory.slots[region]!;
-      this.segmentCount = segment + 1;
-      if (!this.#writableSeen) this.readableCount = segment + 1;
-      address += piece;
-      remaining -= piece;
+    const address = high * TWO_TO_32 + ring.getUint32(at + DESC_ADDR, true);
+
+    // The table is read in place when one region holds it (each field once, into locals), and
+    // gathered into private memory when it straddles regions.
+    const region = memory.find(address);
+    if (region < 0) return INDIRECT_UNMAPPED;
+    this.#table = memory.viewOfSlot[memory.slots[region]!]!;
+    this.#tableAt = address - memory.starts[region]!;
+    if (address + lengthBytes > memory.ends[region]!) {
+      if (!memory.copyOut(address, this.#indirectBytes, lengthBytes)) return INDIRECT_UNMAPPED;
+      this.#table = this.#indirectView;
+      this.#tableAt = 0;
     }
-    return 0;
+    return count;
   }
 }
