@@ -98,7 +98,7 @@ test('a driver that replaces answered requests a turn later gets batches as larg
     rig.device.publish();
     rig.drivers[0]!.collect();
   }
-  expect(Math.min(...batches)).toBeGreaterThanOrEqual(16);
+  expect(Math.min(...batches)).toBeGreaterThanOrEqual(11);
 });
 
 describe('a vring that the driver breaks', () => {
