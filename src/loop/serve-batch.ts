@@ -14,6 +14,8 @@ export const SERVE_BATCH_MAX = 64;
 export const SERVE_BYTES_MAX = 2 ** 20;
 
 const OUTSTANDING_PER_BATCH = 3;
+/** Where waking is cheap (the CPUs are awake), a switch of threads for each one or two requests is not. */
+const SERVE_BATCH_MIN = 3;
 
 export class ServeBatch {
   /** The most that was outstanding lately: drivers that wait for answers show less between their waves. */
@@ -26,6 +28,7 @@ export class ServeBatch {
   limit(outstanding: number): number {
     if (outstanding > this.#depth) this.#depth = outstanding;
     else if (this.#depth > 1) this.#depth--;
-    return Math.min(Math.ceil(this.#depth / OUTSTANDING_PER_BATCH), SERVE_BATCH_MAX);
+    const share = Math.ceil(this.#depth / OUTSTANDING_PER_BATCH);
+    return Math.min(Math.max(share, SERVE_BATCH_MIN), SERVE_BATCH_MAX);
   }
 }
