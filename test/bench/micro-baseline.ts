@@ -13,6 +13,8 @@ export interface Figure {
 }
 
 export interface Baseline {
+  /** The processor's model: others differ in what they make of the same code, and of the yardstick. */
+  readonly cpu: string;
   /** Node's version: another compiler makes other code. */
   readonly node: string;
   readonly ratios: Readonly<Record<string, number>>;
@@ -31,8 +33,19 @@ export interface Verdict extends Figure {
  * the short form leaves less time to be compiled well, within 13 %).
  */
 export const TOLERANCE = 1.15;
-/** The same for `make check`, which runs on any machine: processors differ in what they make of the same code. */
+/** The same for `make check`, which runs beside whatever else a machine does. */
 export const CHECK_TOLERANCE = 1.5;
+/** For a processor or a Node that is not the baseline's: only what is grossly slower is known to be so. */
+export const FOREIGN_TOLERANCE = 3;
+
+/** What a baseline differs in from this machine, in words, or null. */
+export function foreign(baseline: Baseline, cpu: string, node: string): string | null {
+  const differences = [
+    baseline.cpu === cpu ? '' : `of ${baseline.cpu}, this is ${cpu}`,
+    baseline.node === node ? '' : `of Node ${baseline.node}, this is ${node}`,
+  ].filter((text) => text !== '');
+  return differences.length === 0 ? null : `the baseline is ${differences.join(', and ')}`;
+}
 
 /** Of each subject its best try: what disturbs a run, other processes or a compiler in a bad mood, never makes it faster. */
 export function bestOf(tries: readonly (readonly Figure[])[]): Figure[] {
@@ -86,9 +99,9 @@ export function complaints(verdicts: readonly Verdict[], { ratios }: Baseline): 
   ];
 }
 
-export function baselineOf(figures: readonly Figure[], node: string): Baseline {
+export function baselineOf(figures: readonly Figure[], cpu: string, node: string): Baseline {
   const ratios = figures.map(({ name, ratio }) => [name, Number(ratio.toPrecision(4))] as const);
-  return { node, ratios: Object.fromEntries(ratios) };
+  return { cpu, node, ratios: Object.fromEntries(ratios) };
 }
 
 /** The table: nanoseconds for the reader, yardstick steps for the comparison. */

@@ -11,6 +11,7 @@ import {
   CHECK_TOLERANCE,
   complaints,
   type Figure,
+  foreign,
   judge,
   TOLERANCE,
   table,
@@ -19,7 +20,7 @@ import {
 import { makeSubjects } from '../bench/micro-subjects.ts';
 
 const figure = (name: string, ratio: number): Figure => ({ name, ratio, ns: ratio * 2 });
-const baseline: Baseline = { node: '24.0.0', ratios: { chain: 40, turn: 100 } };
+const baseline: Baseline = { cpu: 'a model', node: '24.0.0', ratios: { chain: 40, turn: 100 } };
 const said = (...figures: Figure[]) => complaints(judge(figures, baseline, TOLERANCE), baseline);
 
 describe('a figure', () => {
@@ -45,6 +46,13 @@ describe('a figure', () => {
   });
 });
 
+test('a baseline of another processor or Node is known as such', () => {
+  expect(foreign(baseline, 'a model', '24.0.0')).toBe(null);
+  expect(foreign(baseline, 'another', '26.0.0')).toBe(
+    'the baseline is of a model, this is another, and of Node 24.0.0, this is 26.0.0',
+  );
+});
+
 describe('a subject that only one side knows is a failure', () => {
   test('measured, but not in the baseline', () => {
     expect(said(figure('chain', 40), figure('turn', 100), figure('new', 1))).toEqual([
@@ -67,8 +75,8 @@ test('of several tries each subject has its best one', () => {
 
 test('a baseline is the middle of several runs, and judges itself as unchanged', () => {
   const runs = [[figure('chain', 50)], [figure('chain', 10)], [figure('chain', 41.234567)]];
-  const made = baselineOf(typicalOf(runs), '24.0.0');
-  expect(made).toEqual({ node: '24.0.0', ratios: { chain: 41.23 } });
+  const made = baselineOf(typicalOf(runs), 'a model', '24.0.0');
+  expect(made).toEqual({ cpu: 'a model', node: '24.0.0', ratios: { chain: 41.23 } });
   expect(complaints(judge(typicalOf(runs), made, 1.001), made)).toEqual([]);
 });
 
