@@ -12,7 +12,7 @@ import { diskSizeBytes } from '../loop/geometry.ts';
 import { probeAio } from '../sys/aio.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
-import { mapAnonymous } from '../sys/mmap.ts';
+import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
 import type { DiskOptions } from './options.ts';
@@ -73,11 +73,12 @@ function engineFor(options: DiskOptions, backing: OpenBacking | null): EngineCho
 
 function mapDiskMemory(sizeBytes: number): number {
   const address = mapAnonymous(sizeBytes);
-  if (address >= 0) return address;
-  throw new BackingError(
-    errnoName(address),
-    `--memory: cannot map ${sizeBytes} bytes (${errnoName(address)})`,
-  );
+  if (address < 0) {
+    const reason = errnoName(address);
+    throw new BackingError(reason, `--memory: cannot map ${sizeBytes} bytes (${reason})`);
+  }
+  adviseHugePages(address, sizeBytes);
+  return address;
 }
 
 function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {

@@ -27,7 +27,8 @@ export const optionTable = {
   'blk-file': { value: 'PATH', meaning: 'the raw image or block device to serve' },
   memory: {
     value: 'SIZE',
-    meaning: 'serve a disk in memory instead of a file; it is gone when vloop ends',
+    meaning:
+      'serve a disk in memory instead of a file; it is gone when vloop ends; the system may take memory for it 2 MiB at a time',
   },
   'read-only': { value: null, meaning: 'serve it read-only; the file is not opened for writing' },
   'print-capabilities': {

@@ -57,7 +57,13 @@ export function zeroMemory(address: number, lengthBytes: number): void {
 }
 
 const MADV_DONTNEED = 4;
+const MADV_HUGEPAGE = 14;
 const PAGE_BYTES = 4096;
+
+/** Asks for huge pages where the system gives them on request: an answer of no changes nothing. */
+export function adviseHugePages(address: number, lengthBytes: number): void {
+  madvise(address, lengthBytes, MADV_HUGEPAGE);
+}
 
 /** Zeroes a range of private anonymous memory; whole pages are given back to the system. */
 export function discardMemory(address: number, lengthBytes: number): void {

@@ -2,7 +2,15 @@
  * The rooms' system calls against the kernel itself: values or -errno, fds over sockets, memory that two
  * views share, locks, readiness.
  */
-import { closeSync, fstatSync, ftruncateSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -22,6 +30,7 @@ import { adoptEventfd, createEventfd, drainEventfd, signalEventfd } from '../../
 import { errnoName } from '../../src/sys/libc.ts';
 import { addSeals, createMemfd, sealsOf } from '../../src/sys/memfd.ts';
 import {
+  adviseHugePages,
   copyMemory,
   mapAnonymous,
   mapShared,
@@ -47,6 +56,18 @@ function own(fd: number): number {
   expect(fd).toBeGreaterThanOrEqual(0);
   open.push(fd);
   return fd;
+}
+
+/** Whether the mapping that an address lies in has the kernel's flag for it (VmFlags: hg). */
+function wantsHugePages(address: number): boolean {
+  const mappings = readFileSync('/proc/self/smaps', 'latin1').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const mapping = mappings.find((text) => {
+    const [start, end] = text.split(' ', 1)[0]!.split('-');
+    return address >= Number.parseInt(start!, 16) && address < Number.parseInt(end!, 16);
+  });
+  const flags = /^VmFlags: (.*)$/m.exec(mapping ?? '');
+  if (flags === null) throw new Error(`no mapping with flags at 0x${address.toString(16)}`);
+  return flags[1]!.split(' ').includes('hg');
 }
 
 beforeEach(() => {
@@ -151,6 +172,14 @@ describe('memory', () => {
     expect(address % 4096).toBe(0);
     expect(new Uint8Array(viewMemory(address, 10_000)).every((byte) => byte === 0)).toBe(true);
     unmap(address, 10_000);
+  });
+
+  test('huge pages are asked for, of this mapping alone', () => {
+    const sizeBytes = 4 * 2 ** 20;
+    const [plain, advised] = [mapAnonymous(sizeBytes), mapAnonymous(sizeBytes)];
+    adviseHugePages(advised, sizeBytes);
+    expect([plain, advised].map(wantsHugePages)).toEqual([false, true]);
+    expect([unmap(plain, sizeBytes), unmap(advised, sizeBytes)]).toEqual([0, 0]);
   });
 
   test('seals are set, read, and hold', () => {
