@@ -153,6 +153,7 @@ export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
 export const SCM_RIGHTS = 1;
 export const MSG_CTRUNC = 8;
+export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const EFD_NONBLOCK = 0o4000;

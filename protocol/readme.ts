@@ -71,18 +71,33 @@ function codesTable(family: Codes): string {
   ].join('\n');
 }
 
+function featureName(bit: number | null): string {
+  if (bit === null) return '–';
+  return vhostUser.vhostUserProtocolFeatures.nameOf(bit).replace('VHOST_USER_PROTOCOL_F_', '');
+}
+
+function backendMessageTable(): string {
+  const rows = Object.values(vhostUser.vhostUserBackendMessages).map(
+    ({ code, name, payload, needs, meaning }: vhostUser.BackendMessageRow) =>
+      `| ${code} | \`${name.replace('VHOST_USER_', '')}\` | ${payload === null ? '–' : `\`${payload.name}\``} | ${featureName(needs)} | ${meaning} |`,
+  );
+  return [
+    '### Back-end messages sent',
+    '',
+    '| code | message | payload | needs | meaning |',
+    '|--:|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
 function messageTable(): string {
   const rows = Object.values(vhostUser.vhostUserMessages).map((message: vhostUser.MessageRow) => {
     const payload =
       message.payload === null
         ? '–'
         : `\`${message.payload.name}\`${message.tail ? ` + ${message.tail}` : ''}`;
-    const needs =
-      message.needs === null
-        ? '–'
-        : vhostUser.vhostUserProtocolFeatures
-            .nameOf(message.needs)
-            .replace('VHOST_USER_PROTOCOL_F_', '');
+    const needs = featureName(message.needs);
     return `| ${message.code} | \`${message.name.replace('VHOST_USER_', '')}\` | ${payload} | ${message.fds} | ${message.reply} | ${needs} | ${message.meaning} |`;
   });
   return [
@@ -106,7 +121,7 @@ export function renderProtocolReadme(): string {
   ];
   for (const [file, module] of ROOMS) {
     parts.push(`## ${file}`, '');
-    if (module === vhostUser) parts.push(messageTable());
+    if (module === vhostUser) parts.push(messageTable(), backendMessageTable());
     for (const value of declarations(module)) {
       if (isLayout(value)) parts.push(layoutTable(value));
       else if (isCodes(value)) parts.push(codesTable(value));

@@ -57,6 +57,31 @@ export const vhostUserConfigHead = struct('vhost_user_config', SOURCE, 12, {
   flags: ['u32', '0 writable fields, 1 live migration'],
 });
 
+export const vhostIotlbMsg = struct('vhost_iotlb_msg', SOURCE, 32, {
+  iova: ['u64', 'I/O virtual address'],
+  size: ['u64', 'bytes'],
+  uaddr: ['u64', 'front-end address'],
+  perm: ['u8', 'VHOST_ACCESS_*'],
+  type: ['u8', 'VHOST_IOTLB_*'],
+  padding: ['bytes[6]', 'the C struct ends at a multiple of 8'],
+});
+
+export const VHOST_ACCESS_RO = 1;
+export const VHOST_ACCESS_WO = 2;
+export const VHOST_ACCESS_RW = 3;
+
+export const VHOST_IOTLB_MISS = 1;
+export const VHOST_IOTLB_UPDATE = 2;
+export const VHOST_IOTLB_INVALIDATE = 3;
+export const VHOST_IOTLB_ACCESS_FAIL = 4;
+
+export const vhostIotlbTypes = codes('VHOST_IOTLB (type)', SOURCE, {
+  VHOST_IOTLB_MISS,
+  VHOST_IOTLB_UPDATE,
+  VHOST_IOTLB_INVALIDATE,
+  VHOST_IOTLB_ACCESS_FAIL,
+});
+
 /** The regions of SET_MEM_TABLE, the baseline table (QEMU VHOST_MEMORY_BASELINE_NREGIONS). */
 export const VHOST_MEMORY_BASELINE_NREGIONS = 8;
 /** QEMU's VHOST_USER_MAX_RAM_SLOTS and VHOST_USER_MAX_CONFIG_SIZE. */
@@ -167,6 +192,7 @@ const U64 = vhostUserU64;
 const STATE = vhostVringState;
 const MEM_SLOTS = VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS;
 const CONFIG = VHOST_USER_PROTOCOL_F_CONFIG;
+const INBAND = VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
 
 /** Every front-end message that vloop serves. A code that is not here is an unknown message. */
 export const vhostUserMessages = {
@@ -287,6 +313,33 @@ export const vhostUserMessages = {
     meaning: 'removes a memory region',
   }),
 } as const satisfies Readonly<Record<string, MessageRow>>;
+
+/** A message of the back-end, on the socket of SET_BACKEND_REQ_FD; its reply, if asked for, is a u64. */
+export type BackendMessageRow = Pick<MessageRow, 'name' | 'code' | 'payload' | 'needs' | 'meaning'>;
+
+function backendRow(
+  name: string,
+  code: number,
+  payload: Layout | null,
+  needs: number | null,
+  meaning: string,
+): BackendMessageRow {
+  return { name: `VHOST_USER_BACKEND_${name}`, code, payload, needs, meaning };
+}
+
+/** Every back-end message that vloop sends. */
+export const vhostUserBackendMessages = {
+  IOTLB_MSG: backendRow('IOTLB_MSG', 1, vhostIotlbMsg, null, 'asks for a translation (a miss)'),
+  CONFIG_CHANGE_MSG: backendRow(
+    'CONFIG_CHANGE_MSG',
+    2,
+    null,
+    CONFIG,
+    'the config space has changed: read it again',
+  ),
+  VRING_CALL: backendRow('VRING_CALL', 4, STATE, INBAND, 'in place of a call eventfd'),
+  VRING_ERR: backendRow('VRING_ERR', 5, STATE, INBAND, 'in place of an error eventfd'),
+} as const satisfies Readonly<Record<string, BackendMessageRow>>;
 
 export type MessageName = keyof typeof vhostUserMessages;
 

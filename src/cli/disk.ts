@@ -27,7 +27,6 @@ export interface OpenDisk {
   /** Null: the disk is in memory. */
   readonly backing: OpenBacking | null;
   readonly choice: EngineChoice;
-  readonly shape: DiskShape;
   readonly disk: LoopDisk;
   readonly workers: LoopWorkers;
 }
@@ -140,5 +139,5 @@ export function openDisk(options: DiskOptions, events: DiskEvents): OpenDisk {
   };
   const workers = LoopWorkers.start(options.workerCount, settings, events);
   const disk = new LoopDisk(shape, workers, events.onShrinkable);
-  return { name: blkFile ?? 'memory', backing, choice, shape, disk, workers };
+  return { name: blkFile ?? 'memory', backing, choice, disk, workers };
 }

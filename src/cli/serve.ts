@@ -23,6 +23,7 @@ import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
+import { resizeOnHangUp } from './resize.ts';
 
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
 const VIOLATION_LINES_MAX = 20;
@@ -76,7 +77,8 @@ function modeOf({ backing }: OpenDisk): string {
 }
 
 function describe({ open, socket }: ServedDisk): string {
-  const { name, choice, shape } = open;
+  const { name, choice } = open;
+  const { shape } = open.disk;
   const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
   return [
     `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
@@ -107,7 +109,8 @@ function attachLines(disks: readonly ServedDisk[]): string {
 
 /** What the log says once, when the disk can be used. */
 function servingFields({ open, socket }: ServedDisk) {
-  const { name, backing, choice, shape, workers } = open;
+  const { name, backing, choice, workers } = open;
+  const { shape } = open.disk;
   return {
     file: name,
     sizeBytes: shape.capacitySectors * SECTOR_SIZE,
@@ -199,6 +202,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     }, DRAIN_LIMIT_MS).unref();
   };
   // Before the first disk can be connected to: its front-end may be at work while the next one starts.
+  resizeOnHangUp(disks, () => onSignal('SIGHUP'));
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   const several = options.disks.length > 1;

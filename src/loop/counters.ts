@@ -18,6 +18,8 @@ export const COUNT_BOUNCED = 10;
 export const COUNT_KICKS = 11;
 export const COUNT_CALLS = 12;
 export const COUNT_VIOLATIONS = 13;
+/** Those of the writes that were made durable before they completed: the cache is write-through. */
+export const COUNT_DURABLE_WRITES = 14;
 
 export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
   reads: COUNT_READS,
@@ -34,6 +36,7 @@ export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
   kicks: COUNT_KICKS,
   calls: COUNT_CALLS,
   guestViolations: COUNT_VIOLATIONS,
+  durableWrites: COUNT_DURABLE_WRITES,
 });
 
 /** Numbers per vring. */

@@ -26,6 +26,7 @@ import {
   COUNT_BOUNCED,
   COUNT_CALLS,
   COUNT_DISCARDS,
+  COUNT_DURABLE_WRITES,
   COUNT_ERRORS,
   COUNT_FLUSHES,
   COUNT_OTHERS,
@@ -173,7 +174,10 @@ export class LoopQueue {
     if (status === VIRTIO_BLK_S_OK) {
       counters[COUNTER_OF_OP[op]!]!++;
       if (op === OP_READ) counters[COUNT_READ_BYTES]! += commands.lengthBytes[slot]!;
-      else if (op === OP_WRITE) counters[COUNT_WRITTEN_BYTES]! += commands.lengthBytes[slot]!;
+      else if (op === OP_WRITE) {
+        counters[COUNT_WRITTEN_BYTES]! += commands.lengthBytes[slot]!;
+        if (this.#state.writeThrough) counters[COUNT_DURABLE_WRITES]!++;
+      }
     } else {
       counters[status === VIRTIO_BLK_S_UNSUPP ? COUNT_UNSUPPORTED : COUNT_ERRORS]!++;
     }

@@ -74,6 +74,12 @@ function blockDeviceSize(fd: number): { sizeBytes: number; sectorBytes: number }
   };
 }
 
+/** The size of an open file or block device as it is now. */
+export function fileSizeBytes(fd: number): number {
+  const stat = fstatSync(fd);
+  return stat.isBlockDevice() ? blockDeviceSize(fd).sizeBytes : stat.size;
+}
+
 /** Tries it on the first byte: only the attempt shows what a file system can do. */
 function readsWithoutWaiting(fd: number): boolean {
   const byte = new FixedBytes(1);

@@ -1,6 +1,7 @@
 /**
  * Unix stream sockets with file descriptors in their ancillary data (SCM_RIGHTS), which Node's own
- * sockets cannot receive. Everything is non-blocking; waiting is src/sys/poll.ts.
+ * sockets cannot receive. Everything is non-blocking, whatever the flags of a received socket are (its
+ * sender may still change them); waiting is src/sys/poll.ts.
  */
 import { closeSync } from 'node:fs';
 import {
@@ -10,6 +11,7 @@ import {
   iovec,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   msghdr,
   SCM_RIGHTS,
@@ -114,7 +116,9 @@ export class FdSocket {
    */
   receive(maxBytes: number, fds: number[]): Uint8Array | number {
     this.#prepare(maxBytes, CONTROL_BYTES);
-    const result = valueOrErrno(recvmsg(this.fd, this.#message.address, MSG_CMSG_CLOEXEC));
+    const result = valueOrErrno(
+      recvmsg(this.fd, this.#message.address, MSG_CMSG_CLOEXEC | MSG_DONTWAIT),
+    );
     if (result < 0) return result;
     this.#collectFds(fds);
     return this.#payload.bytes.subarray(0, result);
@@ -132,7 +136,9 @@ export class FdSocket {
       this.#payload.bytes.set(bytes.subarray(sent));
       const controlBytes = sent === 0 && fds.length > 0 ? this.#writeFds(fds) : 0;
       this.#prepare(bytes.length - sent, controlBytes);
-      const result = valueOrErrno(sendmsg(this.fd, this.#message.address, MSG_NOSIGNAL));
+      const result = valueOrErrno(
+        sendmsg(this.fd, this.#message.address, MSG_NOSIGNAL | MSG_DONTWAIT),
+      );
       if (result < 0) return result;
       if (result === 0) return -EAGAIN;
       sent += result;

@@ -11,6 +11,7 @@ import { adoptEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
+import { openChannel } from './connection-channel.ts';
 import { MessageDecoder } from './message-decoder.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { Session } from './session.ts';
@@ -42,6 +43,11 @@ export class Connection {
       send: (bytes) => this.#send(bytes),
       closeFd: closeSync,
       adoptEventfd,
+      openChannel,
+      after(milliseconds, callback) {
+        const timer = setTimeout(callback, milliseconds);
+        return () => clearTimeout(timer);
+      },
       log,
     });
     this.#watch = watchReadable(fd, () => this.#readable());
@@ -52,6 +58,11 @@ export class Connection {
   stop(): void {
     this.#stopped = true;
     this.#readable();
+  }
+
+  /** The disk's config space has changed. */
+  configChanged(): void {
+    this.#session.configChanged();
   }
 
   async #run(): Promise<void> {

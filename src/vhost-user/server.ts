@@ -115,6 +115,11 @@ export class Server {
     this.#wake();
   }
 
+  /** The disk's config space has changed: a front-end that is connected is told. */
+  configChanged(): void {
+    this.#connection?.configChanged();
+  }
+
   async #run(): Promise<void> {
     try {
       if (this.#socket.kind === 'connected') {

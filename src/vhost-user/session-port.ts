@@ -32,12 +32,30 @@ export interface SessionDisk {
   reset(): Promise<void>;
 }
 
+/** What comes back on a channel for back-end messages. */
+export interface ChannelEvents {
+  /** The bytes are valid during the call only. */
+  onBytes(bytes: Uint8Array): void;
+  onClosed(): void;
+}
+
+export interface ChannelSocket {
+  /** 0, or -errno (-EAGAIN: the front-end does not read). */
+  send(bytes: Uint8Array): number;
+  /** Nothing is called back afterwards. */
+  close(): void;
+}
+
 export interface SessionPort {
   readonly disk: SessionDisk;
   send(bytes: Uint8Array): void;
   closeFd(fd: number): void;
   /** False: the fd is no eventfd, and writing to it could block a worker for good. */
   adoptEventfd(fd: number): boolean;
+  /** Takes the fd over, unless the answer is null: then it is no connected unix socket. */
+  openChannel(fd: number, events: ChannelEvents): ChannelSocket | null;
+  /** Calls back once; what is answered takes that back. */
+  after(milliseconds: number, callback: () => void): () => void;
   /** Something that a person should read; `level` as in pino. */
   log(
     level: 'debug' | 'info' | 'warn',

@@ -6,6 +6,7 @@
 
 import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import {
+  vhostUserBackendMessages as B,
   vhostUserMessages as M,
   type MessageRow,
   requestName,
@@ -29,6 +30,7 @@ import {
 } from '../../protocol/virtio-ring.ts';
 import { hasFeature } from '../blk/features.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
+import { BackendChannel } from './backend-channel.ts';
 import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
@@ -58,8 +60,9 @@ export class Session {
   readonly #features: AckedFeatures = { word: 0n, set: false };
   readonly #vrings: SessionVrings;
   #protocolFeatures = 0n;
-  /** Socket for messages of the back-end; held, and closed with the session. */
-  #backendReqFd = -1;
+  #channel: BackendChannel | null = null;
+  /** The config space has changed and the front-end has not been told. */
+  #configStale = false;
   #refusals = 0;
 
   constructor(port: SessionPort) {
@@ -78,6 +81,7 @@ export class Session {
       if (row === null) throw new ProtocolError(`${requestName(message.request)} is not served`);
       this.#requireFeature(row);
       const reply = await this.#dispatch(row, message);
+      this.#announceConfig();
       if (reply !== null) this.#port.send(reply);
       else if (acks) this.#port.send(encodeU64Reply(row.code, 0n));
     } catch (error) {
@@ -98,12 +102,14 @@ export class Session {
   async end(): Promise<void> {
     await this.#port.disk.reset();
     this.#vrings.closeFds();
-    this.#close(this.#backendReqFd);
-    this.#backendReqFd = -1;
+    this.#channel?.close();
+    this.#channel = null;
   }
 
-  #close(fd: number): void {
-    if (fd >= 0) this.#port.closeFd(fd);
+  /** The front-end is told, when a vring runs: a suspended device sends nothing. */
+  configChanged(): void {
+    this.#configStale = true;
+    this.#announceConfig();
   }
 
   #requireFeature(row: MessageRow): void {
@@ -158,9 +164,7 @@ export class Session {
       case M.SET_CONFIG:
         return this.#setConfig(payload);
       case M.SET_BACKEND_REQ_FD:
-        this.#close(this.#backendReqFd);
-        this.#backendReqFd = fds.shift()!;
-        return null;
+        return this.#setChannel(fds);
       default:
         throw new ProtocolError(`${row.name} is not served`);
     }
@@ -221,6 +225,37 @@ export class Session {
     }
     await this.#port.disk.setWriteback(writeback);
     return null;
+  }
+
+  // ── messages of the back-end ─────────────────────────────────────────────────────────────────
+
+  #setChannel(fds: number[]): null {
+    const acks = () => hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    const channel = new BackendChannel(this.#port, fds[0]!, acks);
+    if (!channel.isOpen) {
+      throw new ProtocolError(
+        `${M.SET_BACKEND_REQ_FD.name}: the file descriptor is not a connected unix socket`,
+      );
+    }
+    fds.shift();
+    this.#channel?.close();
+    this.#channel = channel;
+    return null;
+  }
+
+  #announceConfig(): void {
+    if (!this.#configStale || !this.#vrings.anyStarted) return;
+    this.#configStale = false;
+    const { log } = this.#port;
+    const negotiated = hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_CONFIG);
+    if (this.#channel === null || !negotiated) {
+      log('info', {}, 'the front-end cannot be told of the new size: it gave no channel for that');
+      return;
+    }
+    void this.#channel.send(B.CONFIG_CHANGE_MSG).then((outcome) => {
+      if (outcome === 'done') log('info', {}, 'the front-end has been told of the new size');
+      else log('warn', { outcome }, 'the front-end has not taken the news of the new size');
+    });
   }
 
   // ── memory ───────────────────────────────────────────────────────────────────────────────────

@@ -22,7 +22,6 @@ import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
 
 export class LoopDisk {
-  readonly shape: DiskShape;
   readonly features: bigint;
   readonly queueCount: number;
   readonly memorySlotCount = VHOST_USER_MAX_RAM_SLOTS;
@@ -31,16 +30,30 @@ export class LoopDisk {
   readonly #onShrinkable: () => void;
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
   readonly #running = new Set<number>();
+  #shape: DiskShape;
   #acked = 0n;
   #writeback = true;
 
   /** `onShrinkable`: memory has arrived that its owner can truncate, which would kill this process. */
   constructor(shape: DiskShape, workers: LoopWorkers, onShrinkable: () => void) {
     this.#onShrinkable = onShrinkable;
-    this.shape = shape;
+    this.#shape = shape;
     this.features = offeredFeatures(shape);
     this.queueCount = shape.queueCount;
     this.#workers = workers;
+  }
+
+  get shape(): DiskShape {
+    return this.#shape;
+  }
+
+  /**
+   * The backing file has another size: what is checked against it from the next turn on. Requests in
+   * flight are not looked at again.
+   */
+  async resize(capacitySectors: number): Promise<void> {
+    this.#shape = { ...this.#shape, capacitySectors };
+    await this.#setMode();
   }
 
   get writeback(): boolean {
@@ -58,7 +71,7 @@ export class LoopDisk {
   }
 
   configSpace(): Uint8Array {
-    return encodeConfigSpace(this.shape, this.#writeback);
+    return encodeConfigSpace(this.#shape, this.#writeback);
   }
 
   /** The driver's features decide about the cache mode and which requests are known. */
@@ -165,7 +178,7 @@ export class LoopDisk {
   }
 
   async #setMode(): Promise<void> {
-    const { capacitySectors, blockSizeBytes, readOnly } = this.shape;
+    const { capacitySectors, blockSizeBytes, readOnly } = this.#shape;
     await this.#workers.askAll({
       kind: 'setMode',
       writeThrough: isWriteThrough(this.#acked, this.#writeback),

@@ -27,6 +27,7 @@ const WITHOUT_HEADER = [
 
 /** Fields that are spelt otherwise in C; null = padding that C leaves unnamed or lays out otherwise. */
 const C_FIELD: Readonly<Record<string, string | null>> = {
+  'vhost_iotlb_msg.padding': null,
   'flock.pad': null,
   'flock.pad2': null,
   'statx.unread': null,

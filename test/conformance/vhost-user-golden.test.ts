@@ -78,6 +78,19 @@ const GOLDEN: readonly Golden[] = [
     bytes: '20000000 01000000 00000000',
     fields: { offset: 32n, size: 1n, flags: 0n },
   },
+  {
+    // An update, readable and writable; the C struct has six bytes more than its fields.
+    layout: vhostUser.vhostIotlbMsg,
+    bytes: '00e0ffff00000000 0010000000000000 00000040557f0000 03 02 000000000000',
+    fields: {
+      iova: 0xffff_e000n,
+      size: 0x1000n,
+      uaddr: 0x7f55_4000_0000n,
+      perm: 3n,
+      type: 2n,
+      padding: 0n,
+    },
+  },
 ];
 
 function decode(layout: Layout, text: string): Record<string, bigint> {
@@ -132,6 +145,13 @@ test('front-end messages have the codes of the protocol', () => {
     ADD_MEM_REG: 37,
     REM_MEM_REG: 38,
   });
+});
+
+test('back-end messages have the codes of the protocol', () => {
+  const codes = Object.fromEntries(
+    Object.entries(vhostUser.vhostUserBackendMessages).map(([name, row]) => [name, row.code]),
+  );
+  expect(codes).toEqual({ IOTLB_MSG: 1, CONFIG_CHANGE_MSG: 2, VRING_CALL: 4, VRING_ERR: 5 });
 });
 
 test('no code belongs to two messages, and 1 to 45 are all named', () => {

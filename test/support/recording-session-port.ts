@@ -6,15 +6,16 @@ import { offeredFeatures } from '../../src/blk/features.ts';
 import type { RegionDescription } from '../../src/memory/region-table.ts';
 import { type Message, MessageDecoder } from '../../src/vhost-user/message-decoder.ts';
 import { Session } from '../../src/vhost-user/session.ts';
-import type { SessionDisk, SessionPort } from '../../src/vhost-user/session-port.ts';
+import type { ChannelEvents, SessionDisk, SessionPort } from '../../src/vhost-user/session-port.ts';
 import type { VringStart } from '../../src/worker/messages.ts';
-import { encodeMessage, type HeaderText, type Reply } from './vhost-user-messages.ts';
+import { encodeMessage, type HeaderText, type Reply, u64Payload } from './vhost-user-messages.ts';
 
 /** Fds as numbers that are open or closed. Closing one that is not open is an error of the session. */
 export class FdTable {
   readonly #open = new Set<number>();
-  /** Fds that stand for something else than an eventfd. */
+  /** Fds that stand for something else than an eventfd, or than a unix socket. */
   readonly notEventfds = new Set<number>();
+  readonly notSockets = new Set<number>();
   #next = 100;
 
   open(count = 1): number[] {
@@ -155,25 +156,76 @@ export interface SayOptions {
   readonly needReply?: boolean;
 }
 
+/** The front-end's end of a channel: what was sent on it, and what comes back. */
+export class RecordedChannel {
+  readonly sent: Reply[] = [];
+  readonly events: ChannelEvents;
+  open = true;
+  /** What the next sends answer. */
+  result = 0;
+
+  constructor(events: ChannelEvents) {
+    this.events = events;
+  }
+
+  /** A u64 reply, right or wrong. */
+  reply(request: number, value: bigint | number, flags = 5): void {
+    this.events.onBytes(encodeMessage({ request, flags }, u64Payload(value)));
+  }
+}
+
 /** A session in that world, and how to talk to it. */
 export class RecordedSession {
   readonly fds = new FdTable();
   readonly disk = new RecordingDisk(this.fds);
   readonly session: Session;
+  readonly port: SessionPort;
   readonly replies: Reply[] = [];
   readonly logLines: Array<{ level: string; text: string; error: string }> = [];
+  readonly channels: RecordedChannel[] = [];
+  /** What `after` was asked for and not told to forget, with the wait. */
+  readonly timers = new Map<() => void, number>();
   readonly #decoder = new MessageDecoder();
 
   constructor() {
-    const port: SessionPort = {
+    this.port = {
       disk: this.disk,
       send: (bytes) => this.replies.push(decodeReply(bytes)),
       closeFd: (fd) => this.fds.close(fd),
       adoptEventfd: (fd) => !this.fds.notEventfds.has(fd),
+      openChannel: (fd, events) => this.#openChannel(fd, events),
+      after: (milliseconds, callback) => {
+        this.timers.set(callback, milliseconds);
+        return () => this.timers.delete(callback);
+      },
       log: (level, fields, text) =>
         this.logLines.push({ level, text, error: String(fields['error'] ?? '') }),
     };
-    this.session = new Session(port);
+    this.session = new Session(this.port);
+  }
+
+  #openChannel(fd: number, events: ChannelEvents) {
+    if (this.fds.notSockets.has(fd)) return null;
+    const channel = new RecordedChannel(events);
+    this.channels.push(channel);
+    return {
+      send: (bytes: Uint8Array) => {
+        if (!channel.open) throw new Error('a message on a closed channel');
+        if (channel.result === 0) channel.sent.push(decodeReply(bytes));
+        return channel.result;
+      },
+      close: () => {
+        channel.open = false;
+        this.fds.close(fd);
+      },
+    };
+  }
+
+  /** The time of everything that waits is over. */
+  expireTimers(): void {
+    const due = [...this.timers.keys()];
+    this.timers.clear();
+    for (const callback of due) callback();
   }
 
   /** One message through the decoder and the session; the replies to it. */

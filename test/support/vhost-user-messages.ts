@@ -66,6 +66,7 @@ export function encodeLayout(layout: Layout, fields: Readonly<Record<string, Wor
     const field = layout.fields[name];
     if (at === undefined || field === undefined) throw new Error(`${layout.name} has no ${name}`);
     if (field[0] === 'u64') view.setBigUint64(at, BigInt(value), true);
+    else if (field[0] === 'u8') view.setUint8(at, Number(value));
     else view.setUint32(at, Number(value), true);
   }
   return bytes;

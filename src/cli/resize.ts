@@ -1,0 +1,53 @@
+/**
+ * SIGHUP: a disk takes the size that its backing file has now, as `losetup -c` makes a loop device do.
+ * A smaller size is taken too: requests past the new end fail, those in flight go on. A disk in memory
+ * keeps its size.
+ */
+import { isatty } from 'node:tty';
+import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
+import type { Log } from '../log.ts';
+import { diskSizeBytes } from '../loop/geometry.ts';
+import { fileSizeBytes } from '../sys/block-file.ts';
+import type { Server } from '../vhost-user/server.ts';
+import type { OpenDisk } from './disk.ts';
+
+interface ResizableDisk {
+  readonly open: OpenDisk;
+  readonly server: Server;
+  readonly log: Log;
+}
+
+/**
+ * Does so with every SIGHUP, for the disks that are served by then. A terminal that has gone sends the same
+ * signal: then `end` is called, because a program on a terminal ends with it.
+ */
+export function resizeOnHangUp(disks: readonly ResizableDisk[], end: () => void): void {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+  process.on('SIGHUP', () => {
+    const gone = terminals.length > 0 && terminals.every((fd) => !isatty(fd));
+    if (gone) end();
+    else for (const disk of disks) void takeNewSize(disk);
+  });
+}
+
+/** Takes the new size, tells the front-end, and says in the log what happened. */
+async function takeNewSize({ open, server, log }: ResizableDisk): Promise<void> {
+  const { backing, disk } = open;
+  if (backing === null) {
+    log.info('a disk in memory keeps its size');
+    return;
+  }
+  const { capacitySectors, blockSizeBytes } = disk.shape;
+  const oldBytes = capacitySectors * SECTOR_SIZE;
+  const request = { offsetBytes: 0, sizeLimitBytes: 0, blockSizeBytes };
+  const sizeBytes = diskSizeBytes({ fileSizeBytes: fileSizeBytes(backing.fd), ...request });
+  if (sizeBytes === 0) {
+    log.warn({ sizeBytes: oldBytes }, 'the backing file has no whole block left: the size is kept');
+  } else if (sizeBytes === oldBytes) {
+    log.info({ sizeBytes }, 'the backing file has the size that it had');
+  } else {
+    await disk.resize(sizeBytes / SECTOR_SIZE);
+    log.info({ sizeBytes, oldBytes }, 'the disk has a new size');
+    server.configChanged();
+  }
+}
