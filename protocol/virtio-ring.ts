@@ -1,6 +1,7 @@
 /**
- * Virtqueue wire formats: split ring layout, descriptor flags, ring feature bits.
- * Source: virtio 1.3 §2.7 (split virtqueues), §6 (reserved feature bits); linux/virtio_ring.h.
+ * Virtqueue wire formats: split and packed ring layouts, descriptor flags, ring feature bits.
+ * Source: virtio 1.3 §2.7 (split virtqueues), §2.8 (packed virtqueues), §6 (reserved feature bits);
+ * linux/virtio_ring.h.
  * Data only; imports nothing but the layout declarations.
  */
 import { codes, struct } from './layout.ts';
@@ -41,7 +42,7 @@ export const vringDescFlags = codes('VRING_DESC_F', 'virtio 1.3 §2.7.5', {
   VRING_DESC_F_INDIRECT,
 });
 
-/** A split ring's size is a power of two up to this (virtio 1.3 §2.7). */
+/** A ring has at most so many entries (virtio 1.3 §2.7, §2.8); a split ring a power of two. */
 export const VIRTQUEUE_SIZE_MAX = 32768;
 
 /** Alignment of the three parts of a split ring (virtio 1.3 §2.7). */
@@ -62,6 +63,44 @@ export function vringAvailBytes(num: number): number {
 /** Bytes of the used ring: flags, idx, ring[num], avail_event. */
 export function vringUsedBytes(num: number): number {
   return vringUsed.sizeBytes + vringUsedElem.sizeBytes * num + 2;
+}
+
+/** A descriptor of a packed ring, or of an indirect table for one; also what the device writes back. */
+export const vringPackedDesc = struct('vring_packed_desc', 'virtio 1.3 §2.8.13', 16, {
+  addr: ['le64', 'guest-physical address of the buffer; unused when used'],
+  len: ['le32', 'length of the buffer in bytes; when used, bytes written to it'],
+  id: ['le16', 'buffer id, in the last descriptor of a list'],
+  flags: ['le16', 'VRING_DESC_F_*, and VRING_PACKED_DESC_F_* by bit number'],
+});
+
+/** Driver area and device area of a packed ring: which notifications its writer wants. */
+export const vringPackedDescEvent = struct('vring_packed_desc_event', 'virtio 1.3 §2.8.14', 4, {
+  off_wrap: ['le16', 'ring offset in bits 0 to 14, wrap counter in VRING_PACKED_EVENT_F_WRAP_CTR'],
+  flags: ['le16', 'VRING_PACKED_EVENT_FLAG_*'],
+});
+
+/** Bit numbers in the flags of a packed descriptor. */
+export const VRING_PACKED_DESC_F_AVAIL = 7;
+export const VRING_PACKED_DESC_F_USED = 15;
+/** The bit number of the wrap counter beside an offset. */
+export const VRING_PACKED_EVENT_F_WRAP_CTR = 15;
+
+export const VRING_PACKED_EVENT_FLAG_ENABLE = 0;
+export const VRING_PACKED_EVENT_FLAG_DISABLE = 1;
+export const VRING_PACKED_EVENT_FLAG_DESC = 2;
+
+export const vringPackedEventFlags = codes('VRING_PACKED_EVENT_FLAG', 'virtio 1.3 §2.8.10', {
+  VRING_PACKED_EVENT_FLAG_ENABLE,
+  VRING_PACKED_EVENT_FLAG_DISABLE,
+  VRING_PACKED_EVENT_FLAG_DESC,
+});
+
+/** Alignment of the parts of a packed ring (virtio 1.3 §2.8.10.1); the ring's is VRING_DESC_ALIGN_SIZE. */
+export const PACKED_EVENT_ALIGN_SIZE = 4;
+
+/** Bytes of the descriptor ring of a packed ring with `num` entries. */
+export function vringPackedRingBytes(num: number): number {
+  return vringPackedDesc.sizeBytes * num;
 }
 
 /** Feature bits that belong to the transport and the rings (bit numbers). */

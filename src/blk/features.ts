@@ -16,6 +16,10 @@ import {
 } from '../../protocol/virtio-blk.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_NOTIFICATION_DATA,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
@@ -29,7 +33,8 @@ export function hasFeature(word: bigint, bit: number): boolean {
 
 /**
  * What GET_FEATURES answers. SIZE_MAX is not offered: vloop has no limit on a segment, and a bit with
- * an invented value only shrinks the guest's requests.
+ * an invented value only shrinks the guest's requests. NOTIFICATION_DATA changes what a guest writes to
+ * its front-end; the kick that comes of it is the same eventfd.
  */
 export function offeredFeatures(shape: DiskShape): bigint {
   let word = bitsToWord(
@@ -43,6 +48,10 @@ export function offeredFeatures(shape: DiskShape): bigint {
     VIRTIO_RING_F_EVENT_IDX,
     VHOST_USER_F_PROTOCOL_FEATURES,
     VIRTIO_F_VERSION_1,
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_IN_ORDER,
+    VIRTIO_F_NOTIFICATION_DATA,
+    VIRTIO_F_RING_RESET,
   );
   if (shape.readOnly) word |= bitsToWord(VIRTIO_BLK_F_RO);
   else word |= bitsToWord(VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES);

@@ -22,7 +22,7 @@ export interface SessionDisk {
   ): Promise<string | null>;
   /** fds of a vring are borrowed until it has stopped or the fd was replaced. */
   startVring(start: VringStart): Promise<string | null>;
-  /** Drains, stops, answers the next avail index. */
+  /** Drains, stops, answers where the ring stands: its next base. */
   stopVring(index: number): Promise<number>;
   setVringEnabled(index: number, enabled: boolean): Promise<void>;
   setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void>;

@@ -12,6 +12,8 @@ import {
 } from '../../protocol/vhost-user.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
@@ -62,6 +64,11 @@ export class SessionVrings {
     if (fd >= 0) this.#port.closeFd(fd);
   }
 
+  /** Packed rings have other sizes, alignments and bases. */
+  get #packed(): boolean {
+    return hasFeature(this.#features.word, VIRTIO_F_RING_PACKED);
+  }
+
   /** The index is checked at its full width, before anything narrows it (CVE-2020-10723). */
   #vring(row: MessageRow, index: number): SessionVring {
     const vring = this.#vrings[index];
@@ -88,12 +95,14 @@ export class SessionVrings {
       return null;
     }
     if (row === M.SET_VRING_NUM) {
-      const invalid = invalidVringSize(num);
+      const invalid = invalidVringSize(num, this.#packed);
       if (invalid !== null) throw new ProtocolError(`${row.name}: ${invalid}`);
       if (num !== vring.size) this.#refuseRunning(row, vring);
       vring.size = num;
     } else {
-      if (num > 0xffff) throw new ProtocolError(`${row.name}: num=${num}, expected at most 65535`);
+      if (num > 0xffff && !this.#packed) {
+        throw new ProtocolError(`${row.name}: num=${num}, expected at most 65535`);
+      }
       this.#refuseRunning(row, vring);
       vring.base = num;
     }
@@ -114,7 +123,7 @@ export class SessionVrings {
       avail: readAddress(row, payload, at.avail_user_addr),
       used: readAddress(row, payload, at.used_user_addr),
     };
-    const misaligned = misalignedVring(addresses);
+    const misaligned = misalignedVring(addresses, this.#packed);
     if (misaligned !== null) throw new ProtocolError(`${row.name}: ${misaligned}`);
     const old = vring.addresses;
     const same =
@@ -191,6 +200,8 @@ export class SessionVrings {
       addresses,
       base,
       enabled,
+      packed: this.#packed,
+      inOrder: hasFeature(this.#features.word, VIRTIO_F_IN_ORDER),
       eventIdx: hasFeature(this.#features.word, VIRTIO_RING_F_EVENT_IDX),
       indirect: hasFeature(this.#features.word, VIRTIO_RING_F_INDIRECT_DESC),
       kickFd: fds.kick,
@@ -200,7 +211,8 @@ export class SessionVrings {
     if (refusal !== null) this.#close(vring.replaceFd('kick', -1));
     refuseWith(row, refusal);
     vring.started = true;
-    this.#port.log('debug', { vring: index, size, base, enabled }, 'vring started');
+    const layout = this.#packed ? 'packed' : 'split';
+    this.#port.log('debug', { vring: index, layout, size, base, enabled }, 'vring started');
   }
 }
 

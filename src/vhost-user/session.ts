@@ -24,6 +24,8 @@ import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import {
   ringFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
@@ -47,7 +49,12 @@ const PROTOCOL_FEATURES = bitsToWord(
 );
 
 /** What the ring was activated with; it cannot change while a vring runs. */
-const RING_LAYOUT_FEATURES = bitsToWord(VIRTIO_RING_F_INDIRECT_DESC, VIRTIO_RING_F_EVENT_IDX);
+const RING_LAYOUT_FEATURES = bitsToWord(
+  VIRTIO_RING_F_INDIRECT_DESC,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_IN_ORDER,
+);
 
 /** The status of a message that was refused, in a reply that was asked for. */
 const NACK = 1n;

@@ -1,13 +1,15 @@
 /**
- * One descriptor chain, copied out of guest memory into private arrays and reused for every request.
- * A field of a descriptor is read once; checks and use see the same copy. Walking is bounded by the
- * table it walks. Source: virtio 1.3 §2.7.5 (descriptor table, indirect descriptors).
+ * One descriptor chain, copied out of guest memory into private arrays and reused for every request,
+ * whatever the ring's layout. A field of a descriptor is read once; checks and use see the same copy.
+ * Walking is bounded by the table it walks.
+ * Source: virtio 1.3 §2.7.5 (descriptor table, indirect descriptors), §2.8.5–2.8.7 (packed lists).
  */
 import {
   VRING_DESC_F_INDIRECT,
   VRING_DESC_F_NEXT,
   VRING_DESC_F_WRITE,
   vringDesc,
+  vringPackedDesc,
 } from '../../protocol/virtio-ring.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import {
@@ -25,8 +27,14 @@ import {
 
 const { addr: DESC_ADDR, len: DESC_LEN, flags: DESC_FLAGS } = vringDesc.at;
 const DESC_BYTES = vringDesc.sizeBytes;
-/** `next` follows `flags`: one load takes both. */
-const NEXT_SHIFT = 8 * (vringDesc.at.next - DESC_FLAGS);
+/** `next` follows `flags`: one load takes both. In a packed descriptor it takes `id`, then `flags`. */
+const HIGH_SHIFT = 8 * (vringDesc.at.next - DESC_FLAGS);
+const PACKED_FLAGS_SHIFT = 8 * (vringPackedDesc.at.flags - vringPackedDesc.at.id);
+
+/** A descriptor in the 32-bit units of `list`: address low and high, length, id and flags. */
+export const LIST_WORDS = DESC_BYTES / 4;
+export const LIST_LENGTH = vringPackedDesc.at.len / 4;
+export const LIST_ID_FLAGS = vringPackedDesc.at.id / 4;
 
 /**
  * Descriptors that one indirect table may hold. The spec's limit is the queue size (§2.7.5.3.1), but
@@ -49,6 +57,7 @@ const TWO_TO_32 = 2 ** 32;
 const CHAIN_BYTES_MAX = TWO_TO_32;
 
 export class DescriptorChain {
+  /** What names the chain in the ring: the head's index, or a packed ring's buffer id. */
   head = 0;
   /** Segments in order: readable ones first, then writable ones. */
   segmentCount = 0;
@@ -58,7 +67,14 @@ export class DescriptorChain {
   readonly lengthBytes: Float64Array;
   /** The memory slot that each segment lies in. */
   readonly slot: Uint16Array;
+  /**
+   * The descriptors of a packed ring that make up the chain, as the ring held them when it was taken;
+   * used elements overwrite them there. `listCount` of them, LIST_WORDS each.
+   */
+  readonly list: Uint32Array;
+  listCount = 0;
 
+  readonly #listView: DataView;
   readonly #indirectBytes: Uint8Array;
   readonly #indirectView: DataView;
   #writableSeen = false;
@@ -66,6 +82,8 @@ export class DescriptorChain {
   /** The table being walked: its bytes, and where in them the first entry is. */
   #table: DataView;
   #tableAt = 0;
+  /** A packed table: every entry of it, in order, and no flag but WRITE means anything (§2.8.7). */
+  #inOrder = false;
   /** The descriptor that names an indirect table, where it is and what its flags were when read. */
   #indirectAt = 0;
   #indirectFlags = 0;
@@ -75,13 +93,15 @@ export class DescriptorChain {
     this.hostAddress = new Float64Array(segments);
     this.lengthBytes = new Float64Array(segments);
     this.slot = new Uint16Array(segments);
+    this.list = new Uint32Array(LIST_WORDS * ringSize);
+    this.#listView = new DataView(this.list.buffer);
     this.#indirectBytes = new Uint8Array(DESC_BYTES * Math.max(INDIRECT_TABLE_MAX, ringSize));
     this.#indirectView = new DataView(this.#indirectBytes.buffer);
     this.#table = this.#indirectView;
   }
 
   /**
-   * Copies the chain that starts at `head` of a descriptor table of `ringSize` entries.
+   * Copies the chain that starts at `head` of a split ring's descriptor table of `ringSize` entries.
    * Answers 0, or the violation.
    */
   walk(
@@ -91,13 +111,7 @@ export class DescriptorChain {
     head: number,
     indirectAllowed: boolean,
   ): number {
-    this.head = head;
-    this.segmentCount = 0;
-    this.readableCount = 0;
-    this.#writableSeen = false;
-    this.#totalBytes = 0;
-    this.#table = table;
-    this.#tableAt = 0;
+    this.#begin(head, table, false);
     const end = this.#walkTable(memory, ringSize, head);
     if (end !== AT_INDIRECT) return end;
     if (!indirectAllowed) return INDIRECT_NOT_NEGOTIATED;
@@ -109,13 +123,46 @@ export class DescriptorChain {
   }
 
   /**
+   * The same for the chain that stands in `list`, of a packed ring of `ringSize` entries. A chain is
+   * either one descriptor that names an indirect table or has no such descriptor (§2.8.5).
+   */
+  walkList(memory: GuestMemory, ringSize: number, indirectAllowed: boolean): number {
+    const { list, listCount } = this;
+    let anyFlags = 0;
+    for (let i = 0; i < listCount; i++) anyFlags |= list[i * LIST_WORDS + LIST_ID_FLAGS]!;
+    const last = list[(listCount - 1) * LIST_WORDS + LIST_ID_FLAGS]!;
+    this.#begin(last & 0xffff, this.#listView, true);
+    if ((anyFlags & (VRING_DESC_F_INDIRECT << PACKED_FLAGS_SHIFT)) === 0) {
+      return this.#walkTable(memory, listCount, 0);
+    }
+    if (!indirectAllowed) return INDIRECT_NOT_NEGOTIATED;
+    if (listCount > 1) return INDIRECT_WITH_NEXT;
+    this.#indirectAt = 0;
+    const count = this.#findTable(memory, this.#listView, Math.max(INDIRECT_TABLE_MAX, ringSize));
+    return count < 0 ? count : this.#walkTable(memory, count, 0);
+  }
+
+  #begin(head: number, table: DataView, inOrder: boolean): void {
+    this.head = head;
+    this.segmentCount = 0;
+    this.readableCount = 0;
+    this.#writableSeen = false;
+    this.#totalBytes = 0;
+    this.#table = table;
+    this.#tableAt = 0;
+    this.#inOrder = inOrder;
+  }
+
+  /**
    * Adds the buffers that `count` entries from `first` on name, each split where it crosses from one
-   * memory region into the next. Runs for each segment of each request: what it needs is in locals.
+   * memory region into the next; all of them, if they are in order. Runs for each segment of each
+   * request: what it needs is in locals.
    */
   #walkTable(memory: GuestMemory, count: number, first: number): number {
     const { hostAddress, lengthBytes, slot } = this;
     const table = this.#table;
     const tableAt = this.#tableAt;
+    const inOrder = this.#inOrder;
     let segments = this.segmentCount;
     let totalBytes = this.#totalBytes;
     let writableSeen = this.#writableSeen;
@@ -127,18 +174,19 @@ export class DescriptorChain {
     let index = first;
     for (let budget = count; budget > 0; budget--) {
       const at = tableAt + index * DESC_BYTES;
-      const flagsAndNext = table.getUint32(at + DESC_FLAGS, true);
-      if ((flagsAndNext & VRING_DESC_F_INDIRECT) !== 0) {
+      const word = table.getUint32(at + DESC_FLAGS, true);
+      const flags = inOrder ? word >>> PACKED_FLAGS_SHIFT : word;
+      if ((flags & VRING_DESC_F_INDIRECT) !== 0 && !inOrder) {
         this.#totalBytes = totalBytes;
         this.#writableSeen = writableSeen;
         this.#indirectAt = at;
-        this.#indirectFlags = flagsAndNext;
+        this.#indirectFlags = flags;
         return AT_INDIRECT;
       }
       const high = table.getUint32(at + DESC_ADDR + 4, true);
       let address = high * TWO_TO_32 + table.getUint32(at + DESC_ADDR, true);
       let remaining = table.getUint32(at + DESC_LEN, true);
-      if ((flagsAndNext & VRING_DESC_F_WRITE) !== 0) writableSeen = true;
+      if ((flags & VRING_DESC_F_WRITE) !== 0) writableSeen = true;
       else if (writableSeen) return CHAIN_READABLE_AFTER_WRITABLE;
       // A zero-length buffer touches nothing, whatever its address says; it has used up budget.
       if (remaining > 0 && high >= ADDRESS_HIGH_LIMIT) return CHAIN_ADDRESS_TOO_LARGE;
@@ -163,16 +211,17 @@ export class DescriptorChain {
       }
       this.segmentCount = segments;
       if (!writableSeen) this.readableCount = segments;
-      if ((flagsAndNext & VRING_DESC_F_NEXT) === 0) return 0;
-      index = flagsAndNext >>> NEXT_SHIFT;
-      if (index >= count) return CHAIN_NEXT_OUT_OF_RANGE;
+      if (inOrder) index++;
+      else if ((flags & VRING_DESC_F_NEXT) === 0) return 0;
+      else index = word >>> HIGH_SHIFT;
+      if (index >= count && !inOrder) return CHAIN_NEXT_OUT_OF_RANGE;
     }
-    return CHAIN_TOO_LONG;
+    return inOrder ? 0 : CHAIN_TOO_LONG;
   }
 
   /**
    * Finds the table that an indirect descriptor of the ring names: how many entries it has, or the
-   * violation. §2.7.5.3: the WRITE flag of that descriptor is ignored.
+   * violation. The WRITE flag of that descriptor is ignored (§2.7.5.3, §2.8.7).
    */
   #findTable(memory: GuestMemory, ring: DataView, limit: number): number {
     const at = this.#indirectAt;

@@ -18,8 +18,9 @@ export const INDIRECT_WITH_NEXT = -11;
 export const INDIRECT_LENGTH = -12;
 export const INDIRECT_UNMAPPED = -13;
 export const REQUEST_NO_STATUS_BYTE = -14;
+export const RING_OVERRUN = -15;
 
-export const ringViolations = codes('ring violation', 'virtio 1.3 §2.7', {
+export const ringViolations = codes('ring violation', 'virtio 1.3 §2.7, §2.8', {
   AVAIL_IDX_JUMP,
   HEAD_OUT_OF_RANGE,
   HEAD_IN_FLIGHT,
@@ -34,4 +35,5 @@ export const ringViolations = codes('ring violation', 'virtio 1.3 §2.7', {
   INDIRECT_LENGTH,
   INDIRECT_UNMAPPED,
   REQUEST_NO_STATUS_BYTE,
+  RING_OVERRUN,
 });

@@ -1,22 +1,31 @@
 /**
- * A vring being set up: size, addresses, base. `activate` turns it into a running ring or says why not;
- * an unconfigured ring cannot be popped because the object does not exist.
- * Source: vhost-user.rst (SET_VRING_NUM, ADDR, BASE), virtio 1.3 §2.7 (sizes and alignment).
+ * A vring being set up: size, addresses, base. `activateVring` turns it into a running ring of either
+ * layout or says why not; an unconfigured ring cannot be popped because the object does not exist.
+ * Source: vhost-user.rst (SET_VRING_NUM, ADDR, BASE), virtio 1.3 §2.7, §2.8.10.1 (sizes and alignment).
  */
 import {
+  PACKED_EVENT_ALIGN_SIZE,
   VIRTQUEUE_SIZE_MAX,
   VRING_AVAIL_ALIGN_SIZE,
   VRING_DESC_ALIGN_SIZE,
   VRING_USED_ALIGN_SIZE,
   vringAvailBytes,
   vringDescTableBytes,
+  vringPackedDescEvent,
+  vringPackedRingBytes,
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { InOrderVring } from './in-order-vring.ts';
+import { availOfBase, invalidPackedBase, usedOfBase } from './packed-position.ts';
+import { PackedVring } from './packed-vring.ts';
 import { SplitVring, type SplitVringOptions } from './split-vring.ts';
 import type { Vring } from './vring.ts';
 
-/** Where the three parts of a ring are, in front-end (user) addresses. */
+/**
+ * Where the three parts of a ring are, in front-end (user) addresses. A packed ring's are its descriptor
+ * ring, the driver area and the device area.
+ */
 export interface VringAddresses {
   readonly desc: number;
   readonly avail: number;
@@ -28,19 +37,44 @@ export interface VringGeometry {
   readonly addresses: VringAddresses;
 }
 
-/** Why a split ring cannot have `num` entries, or null. */
-export function invalidVringSize(num: number): string | null {
-  const valid = num >= 1 && num <= VIRTQUEUE_SIZE_MAX && (num & (num - 1)) === 0;
-  return valid ? null : `num=${num}, expected a power of two from 1 to ${VIRTQUEUE_SIZE_MAX}`;
+/** What the driver and the front-end have agreed on about a ring. */
+export interface VringOptions {
+  readonly packed: boolean;
+  readonly inOrder: boolean;
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  /** SET_VRING_BASE: the next avail index; of a packed ring both indices with their wrap counters. */
+  readonly base: number;
 }
 
-/** Why a ring's parts cannot lie at these addresses, or null (virtio 1.3 §2.7: 16, 2 and 4). */
-export function misalignedVring({ desc, avail, used }: VringAddresses): string | null {
-  for (const [name, address, alignment] of [
+type NamedPart = readonly [name: string, address: number, alignment: number];
+
+function partsOf({ desc, avail, used }: VringAddresses, packed: boolean): readonly NamedPart[] {
+  if (packed) {
+    return [
+      ['descriptor ring', desc, VRING_DESC_ALIGN_SIZE],
+      ['driver area', avail, PACKED_EVENT_ALIGN_SIZE],
+      ['device area', used, PACKED_EVENT_ALIGN_SIZE],
+    ];
+  }
+  return [
     ['descriptor table', desc, VRING_DESC_ALIGN_SIZE],
     ['avail ring', avail, VRING_AVAIL_ALIGN_SIZE],
     ['used ring', used, VRING_USED_ALIGN_SIZE],
-  ] as const) {
+  ];
+}
+
+/** Why a ring cannot have `num` entries, or null: a packed ring may have any number up to the limit. */
+export function invalidVringSize(num: number, packed = false): string | null {
+  const valid = num >= 1 && num <= VIRTQUEUE_SIZE_MAX && (packed || (num & (num - 1)) === 0);
+  if (valid) return null;
+  const expected = packed ? '1' : 'a power of two from 1';
+  return `num=${num}, expected ${expected} to ${VIRTQUEUE_SIZE_MAX}`;
+}
+
+/** Why a ring's parts cannot lie at these addresses, or null (16, 2 and 4; packed: 16, 4 and 4). */
+export function misalignedVring(addresses: VringAddresses, packed = false): string | null {
+  for (const [name, address, alignment] of partsOf(addresses, packed)) {
     if (address % alignment !== 0) {
       return `${name} address=0x${address.toString(16)}, expected a multiple of ${alignment}`;
     }
@@ -49,31 +83,50 @@ export function misalignedVring({ desc, avail, used }: VringAddresses): string |
 }
 
 /** A running ring, or a sentence that says why it cannot run. */
-export function activateSplit(
+export function activateVring(
+  memory: GuestMemory,
+  geometry: VringGeometry,
+  options: VringOptions,
+): Vring | string {
+  const { packed, inOrder } = options;
+  const { size, addresses } = geometry;
+  const invalid = invalidVringSize(size, packed) ?? misalignedVring(addresses, packed);
+  if (invalid !== null) return invalid;
+  const activate = packed ? activatePacked : activateSplit;
+  const vring = activate(memory, geometry, options);
+  return typeof vring === 'string' || !inOrder ? vring : new InOrderVring(vring);
+}
+
+/** Three byte ranges in the memory that a driver shares, or a sentence. */
+function locateParts(
+  memory: GuestMemory,
+  parts: readonly NamedPart[],
+  sizes: readonly [number, number, number],
+): Array<{ readonly buffer: ArrayBufferLike; readonly at: number }> | string {
+  const places = [];
+  for (const [i, [name, address, alignment]] of parts.entries()) {
+    const place = memory.findUser(address, sizes[i]!);
+    if (place === null) {
+      return `${name} address=0x${address.toString(16)} size=${sizes[i]} is not inside one memory region`;
+    }
+    const bytes = memory.bytesOfSlot[place.slot]!;
+    const at = bytes.byteOffset + place.offsetBytes;
+    // User and host addresses differ by whole pages in practice, but only the front-end says so.
+    if (at % alignment !== 0) return 'the mapping of the ring is not aligned as its address is';
+    places.push({ buffer: bytes.buffer, at });
+  }
+  return places;
+}
+
+function activateSplit(
   memory: GuestMemory,
   { size, addresses }: VringGeometry,
   options: SplitVringOptions,
 ): Vring | string {
-  const invalid = invalidVringSize(size) ?? misalignedVring(addresses);
-  if (invalid !== null) return invalid;
-  const locate = (name: string, address: number, sizeBytes: number) => {
-    const place = memory.findUser(address, sizeBytes);
-    if (place === null) {
-      return `${name} address=0x${address.toString(16)} size=${sizeBytes} is not inside one memory region`;
-    }
-    const bytes = memory.bytesOfSlot[place.slot]!;
-    return { buffer: bytes.buffer, at: bytes.byteOffset + place.offsetBytes };
-  };
-  const desc = locate('descriptor table', addresses.desc, vringDescTableBytes(size));
-  if (typeof desc === 'string') return desc;
-  const avail = locate('avail ring', addresses.avail, vringAvailBytes(size));
-  if (typeof avail === 'string') return avail;
-  const used = locate('used ring', addresses.used, vringUsedBytes(size));
-  if (typeof used === 'string') return used;
-  // User and host addresses differ by whole pages in practice, but only the front-end says so.
-  if (avail.at % VRING_AVAIL_ALIGN_SIZE !== 0 || used.at % VRING_USED_ALIGN_SIZE !== 0) {
-    return 'the mapping of the ring is not aligned as its address is';
-  }
+  const bytes = [vringDescTableBytes(size), vringAvailBytes(size), vringUsedBytes(size)] as const;
+  const places = locateParts(memory, partsOf(addresses, false), bytes);
+  if (typeof places === 'string') return places;
+  const [desc, avail, used] = [places[0]!, places[1]!, places[2]!];
   const parts = {
     size,
     desc: new DataView(desc.buffer, desc.at, vringDescTableBytes(size)),
@@ -82,4 +135,28 @@ export function activateSplit(
     used32: new Uint32Array(used.buffer, used.at, 1 + 2 * size),
   };
   return new SplitVring(memory, parts, options);
+}
+
+function activatePacked(
+  memory: GuestMemory,
+  { size, addresses }: VringGeometry,
+  { eventIdx, indirect, base }: VringOptions,
+): Vring | string {
+  const invalid = invalidPackedBase(base, size);
+  if (invalid !== null) return invalid;
+  const eventBytes = vringPackedDescEvent.sizeBytes;
+  const bytes = [vringPackedRingBytes(size), eventBytes, eventBytes] as const;
+  const places = locateParts(memory, partsOf(addresses, true), bytes);
+  if (typeof places === 'string') return places;
+  const [ring, driver, device] = [places[0]!, places[1]!, places[2]!];
+  const parts = {
+    size,
+    ring32: new Uint32Array(ring.buffer, ring.at, vringPackedRingBytes(size) / 4),
+    ring16: new Uint16Array(ring.buffer, ring.at, vringPackedRingBytes(size) / 2),
+    driverEvent: new Uint32Array(driver.buffer, driver.at, 1),
+    deviceEvent: new Uint32Array(device.buffer, device.at, 1),
+  };
+  const avail = availOfBase(base);
+  const used = usedOfBase(base);
+  return new PackedVring(memory, parts, { eventIdx, indirect, avail, used });
 }

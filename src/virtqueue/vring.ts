@@ -7,7 +7,7 @@ import type { DescriptorChain } from './descriptor-chain.ts';
 
 export interface Vring {
   readonly size: number;
-  /** Heads taken and not yet given back. */
+  /** Heads (buffer ids of a packed ring) taken and not yet given back. */
   readonly inFlightCount: number;
   /** The violation that broke the ring, or 0. A broken ring gives no more chains. */
   readonly broken: number;
@@ -27,6 +27,9 @@ export interface Vring {
   suppressKicks(): void;
   /** Asks for a kick at the next chain. True: one is there already, so serve again before sleeping. */
   armKicks(): boolean;
-  /** What GET_VRING_BASE answers once nothing is in flight. */
+  /**
+   * What GET_VRING_BASE answers once nothing is in flight: the next avail index, or a packed ring's avail
+   * and used index with their wrap counters (packed-position.ts).
+   */
   readonly base: number;
 }

@@ -143,7 +143,7 @@ export class LoopDisk {
     return null;
   }
 
-  /** Stops a vring when its last request has completed; answers its next avail index. */
+  /** Stops a vring when its last request has completed; answers where it stands. */
   async stopVring(index: number): Promise<number> {
     const answer = await this.#askOwner(index, { kind: 'stopVring', index });
     if (typeof answer !== 'number') throw new Error(`stopVring ${index}: ${answer}`);

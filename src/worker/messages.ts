@@ -5,7 +5,7 @@
 import type { Engine, IoPath } from '../backing/choose-engine.ts';
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
-import type { VringAddresses } from '../virtqueue/vring-config.ts';
+import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
 
 /** What a worker needs to be born with; fds and shared memory are the process's. */
 export interface WorkerBirth {
@@ -42,13 +42,10 @@ export interface WorkerBirth {
 }
 
 /** A vring to run. fds are borrowed: the session owns them until the vring has stopped. */
-export interface VringStart {
+export interface VringStart extends VringOptions {
   readonly index: number;
   readonly size: number;
   readonly addresses: VringAddresses;
-  readonly base: number;
-  readonly eventIdx: boolean;
-  readonly indirect: boolean;
   readonly enabled: boolean;
   /** -1: the driver does not kick, the ring is polled. */
   readonly kickFd: number;
@@ -74,7 +71,7 @@ export type WorkerRequest =
   | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
   | { readonly kind: 'exit' };
 
-/** stopVring answers the next avail index; everything else null. A string is why it was refused. */
+/** stopVring answers where the ring stands (its base); everything else null. A string is why it was refused. */
 export type WorkerAnswer = number | string | null;
 
 export interface NumberedRequest {

@@ -11,7 +11,7 @@ import { LoopQueue } from '../loop/loop-queue.ts';
 import type { LoopState } from '../loop/loop-state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
-import { activateSplit } from '../virtqueue/vring-config.ts';
+import { activateVring } from '../virtqueue/vring-config.ts';
 import type { LoopWorker } from './loop-worker.ts';
 import type { NumberedRequest, VringStart, WorkerAnswer, WorkerRequest } from './messages.ts';
 
@@ -39,8 +39,9 @@ export class WorkerVrings {
   /** Commands by vring, kept between starts: drivers stop and start rings of the same size. */
   readonly #commands = new Map<number, LoopCommands>();
   /**
-   * The queue that ended last, kept because V8 throws compiled code away with the last object that it was
-   * compiled for, and compiles it worse when the next front-end's objects come: a third of the speed.
+   * The queues that ended last, one of each kind of ring, kept because V8 throws compiled code away with
+   * the last object that it was compiled for, and compiles it worse when the next front-end's objects
+   * come: a third of the speed.
    */
   readonly #lastEnded: LoopQueue[] = [];
   /** Requests that wait for commands in flight to end, oldest first. */
@@ -124,8 +125,8 @@ export class WorkerVrings {
   #activate(started: StartedVring): string | null {
     const { memory, device, state, counters } = this.#parts;
     const { start, base } = started;
-    const { index, size, addresses, eventIdx, indirect } = start;
-    const vring = activateSplit(memory, { size, addresses }, { eventIdx, indirect, base });
+    const { index, size, addresses } = start;
+    const vring = activateVring(memory, { size, addresses }, { ...start, base });
     if (typeof vring === 'string') return vring;
     if (started.broken !== 0) vring.break(started.broken);
     const first = index * COUNTERS_PER_VRING;
@@ -158,7 +159,8 @@ export class WorkerVrings {
     vring.base = vring.queue.vring.base;
     vring.broken = vring.queue.vring.broken;
     this.#parts.device.detach(vring.start.index);
-    this.#lastEnded[0] = vring.queue;
+    const { packed, inOrder } = vring.start;
+    this.#lastEnded[Number(packed) + 2 * Number(inOrder)] = vring.queue;
     vring.queue = null;
   }
 

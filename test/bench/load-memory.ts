@@ -5,6 +5,7 @@
 import { closeSync } from 'node:fs';
 import { createEventfd } from '../../src/sys/eventfd.ts';
 import { errnoName } from '../../src/sys/libc.ts';
+import { packedRingPlace } from '../support/mock-driver-packed.ts';
 import { ringPlace } from '../support/mock-driver-ring.ts';
 import { SharedRam } from '../support/shared-ram.ts';
 import { type LoadLayout, layOut } from './load-layout.ts';
@@ -17,11 +18,13 @@ export class LoadMemory {
   readonly kickFds: readonly number[];
   readonly callFds: readonly number[];
   readonly ringSize: number;
+  readonly #packed: boolean;
 
   constructor(options: LoadOptions, random: LoadRandom) {
     const { queues, ringSize, depth, segments, sizeBytes, regions } = options;
     const { memoryBytes, spareBuffers } = options;
     this.ringSize = ringSize;
+    this.#packed = options.packed;
     const segmentBytes = sizeBytes / segments;
     const counts = { queueCount: queues, regionCount: regions, spareBuffers };
     this.layout = layOut(
@@ -51,7 +54,8 @@ export class LoadMemory {
 
   /** Where the parts of a queue's ring lie, in front-end addresses. */
   userRing(queue: number): { desc: number; avail: number; used: number } {
-    const { desc, avail, used } = ringPlace(this.layout.rings[queue]!, this.ringSize);
+    const place = this.#packed ? packedRingPlace : ringPlace;
+    const { desc, avail, used } = place(this.layout.rings[queue]!, this.ringSize);
     const { ram } = this.shared;
     return {
       desc: ram.userAddress(desc),

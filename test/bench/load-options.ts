@@ -26,6 +26,8 @@ export type LoadOptions = {
   sizeBytes: number;
   segments: number;
   indirect: boolean;
+  /** Packed rings, of indirect chains only. */
+  packed: boolean;
   ringSize: number;
   regions: number;
   /** All regions together; sparse. 0: as much as the load needs, and 256 MiB at least. */
@@ -59,6 +61,7 @@ export const usage = `node test/bench/front-end-load.ts SOCKET... [options]
   --size=BYTES               of a request (4096)
   --segments=N               data descriptors of a request (1)
   --direct                   direct chains; else indirect tables
+  --packed                   packed rings, with indirect tables and of any size; no ceiling is measured
   --ring=N                   entries of a ring (what the depth needs, 128 at least)
   --regions=N                memory regions that buffers lie in (1)
   --memory-mib=N             guest memory, sparse, over all regions (256 or what is needed)
@@ -89,6 +92,7 @@ export function parseLoadOptions(argv: readonly string[]): LoadOptions {
       size: text,
       segments: text,
       direct: flag,
+      packed: flag,
       ring: text,
       regions: text,
       'memory-mib': text,
@@ -121,6 +125,7 @@ export function parseLoadOptions(argv: readonly string[]): LoadOptions {
     sizeBytes: whole('size', PAGE_BYTES, SECTOR_SIZE, SIZE_MAX_BYTES),
     segments,
     indirect: !values.direct,
+    packed: values.packed,
     ringSize: whole('ring', ringFor(depth, segments, !values.direct), 1, VIRTQUEUE_SIZE_MAX),
     regions: whole('regions', 1, 1, REGIONS_MAX),
     memoryBytes: whole('memory-mib', 0, 0, 2 ** 24) * MIB,
@@ -132,7 +137,7 @@ export function parseLoadOptions(argv: readonly string[]): LoadOptions {
     verify: values.verify,
     seconds: seconds('seconds', 1),
     warmSeconds: seconds('warm-seconds', 0.3),
-    ceilingSeconds: seconds('ceiling-seconds', values.verify ? 0 : 0.3),
+    ceilingSeconds: seconds('ceiling-seconds', values.verify || values.packed ? 0 : 0.3),
     seed: whole('seed', 1, 1, 2 ** 31),
     backEndPid: whole('pid', 0, 0, 2 ** 31),
   });
@@ -150,9 +155,13 @@ export function ringFor(depth: number, segments: number, indirect: boolean): num
 }
 
 function checked(options: LoadOptions): LoadOptions {
-  const { depth, segments, indirect, ringSize, sizeBytes } = options;
+  const { depth, segments, indirect, packed, ringSize, sizeBytes } = options;
   const needed = depth * descriptorsInRing(segments, indirect);
-  if ((ringSize & (ringSize - 1)) !== 0) throw new Error(`--ring=${ringSize}: no power of two`);
+  if (!packed && (ringSize & (ringSize - 1)) !== 0)
+    throw new Error(`--ring=${ringSize}: no power of two`);
+  if (packed && !indirect) throw new Error('--packed: only without --direct');
+  if (packed && options.ceilingSeconds > 0)
+    throw new Error('--ceiling-seconds: the null device has no packed rings');
   if (needed > ringSize)
     throw new Error(`--depth=${depth} takes ${needed} descriptors, the ring has ${ringSize}`);
   if (sizeBytes % (segments * SECTOR_SIZE) !== 0)

@@ -10,28 +10,19 @@ import {
   virtioBlkOuthdr,
 } from '../../protocol/virtio-blk.ts';
 import {
-  VRING_AVAIL_F_NO_INTERRUPT,
   VRING_DESC_F_INDIRECT,
   VRING_DESC_F_NEXT,
   VRING_DESC_F_WRITE,
-  VRING_USED_F_NO_NOTIFY,
   vringDesc,
 } from '../../protocol/virtio-ring.ts';
 import { signalEventfd } from '../../src/sys/eventfd.ts';
-import { loadAcquire16, storeRelease16 } from '../../src/virtqueue/barrier.ts';
-import { vringNeedEvent } from '../../src/virtqueue/need-event.ts';
-import { ringPlace } from '../support/mock-driver-ring.ts';
 import type { LoadBuffers } from './load-buffers.ts';
 import { CONTROL_STATUS_AT, CONTROL_TABLE_AT } from './load-layout.ts';
 import type { LoadMemory } from './load-memory.ts';
 import { descriptorsInRing, EXTRA_DESCRIPTORS, type LoadOptions } from './load-options.ts';
+import { DESC_WORDS, type LoadRing, PackedLoadRing, SplitLoadRing } from './load-ring.ts';
 
-const FLAGS = 0;
-const IDX = 1;
-const RING = 2;
 const TWO_TO_32 = 2 ** 32;
-/** A descriptor in 32-bit words: address low and high, length, flags and next. */
-const DESC_WORDS = vringDesc.sizeBytes / 4;
 const HEADER_BYTES = virtioBlkOuthdr.sizeBytes;
 
 /** A status that no device answers: still there when nothing was written. */
@@ -50,31 +41,24 @@ export class LoadQueue {
 
   readonly #kickFd: number;
   readonly #buffers: LoadBuffers;
-  readonly #eventIdx: boolean;
   readonly #segments: number;
-  readonly #ringSize: number;
   readonly #headStep: number;
-  readonly #avail: Uint16Array;
-  readonly #used: Uint16Array;
-  readonly #used32: Uint32Array;
+  readonly #ring: LoadRing;
+  /** Where a descriptor's last word has its flags. */
+  readonly #flagsShift: number;
   /** By place: what holds the chain, and the word at which it starts. */
   readonly #chains: Uint32Array[] = [];
   readonly #chainAt: Uint32Array;
   readonly #controls: Uint8Array[] = [];
   readonly #headers: Uint32Array[] = [];
   readonly #busy: Uint8Array;
-  #availIdx = 0;
-  #publishedIdx = 0;
-  #usedIdx = 0;
 
   constructor(memory: LoadMemory, queue: number, options: LoadOptions, buffers: LoadBuffers) {
-    const { ringSize, depth, segments, indirect, eventIdx } = options;
+    const { depth, segments, indirect, eventIdx } = options;
     this.callFd = memory.callFds[queue]!;
     this.#kickFd = memory.kickFds[queue]!;
     this.#buffers = buffers;
-    this.#eventIdx = eventIdx;
     this.#segments = segments;
-    this.#ringSize = ringSize;
     this.#headStep = descriptorsInRing(segments, indirect);
     this.done = new Uint16Array(depth);
     this.offsetBytes = new Float64Array(depth);
@@ -82,30 +66,37 @@ export class LoadQueue {
     this.isWrite = new Uint8Array(depth);
     this.#busy = new Uint8Array(depth);
     this.#chainAt = new Uint32Array(depth);
-    const { desc, avail, used } = ringPlace(memory.layout.rings[queue]!, ringSize);
-    this.#avail = memory.halves(avail, ringSize + 3);
-    this.#used = memory.halves(used, 4 * ringSize + 3);
-    this.#used32 = memory.words(used, 2 * ringSize + 1);
-    const table = memory.words(desc, ringSize * DESC_WORDS);
+    const ring = new (options.packed ? PackedLoadRing : SplitLoadRing)(memory, queue, eventIdx);
+    this.#ring = ring;
+    this.#flagsShift = options.packed ? 16 : 0;
     const { controls, controlBytes } = memory.layout;
     for (let place = 0; place < depth; place++) {
       const control = controls[queue * depth + place]!;
       this.#controls.push(memory.bytes(control, controlBytes));
       this.#headers.push(memory.words(control, HEADER_BYTES / 4));
-      if (indirect) this.#placeTable(memory, table, place, control);
-      else this.#placeDirect(table, place);
+      if (ring instanceof PackedLoadRing || indirect)
+        this.#placeTable(memory, ring, place, control);
+      else this.#placeDirect(ring.table, place);
       this.#writeChain(place, control, options.sizeBytes / segments);
     }
-    if (!eventIdx) this.#avail[FLAGS] = VRING_AVAIL_F_NO_INTERRUPT;
   }
 
-  #placeTable(memory: LoadMemory, ring: Uint32Array, place: number, control: number): void {
+  #placeTable(
+    memory: LoadMemory,
+    ring: SplitLoadRing | PackedLoadRing,
+    place: number,
+    control: number,
+  ): void {
     const count = this.#segments + EXTRA_DESCRIPTORS;
     const at = control + CONTROL_TABLE_AT;
     this.#chains.push(memory.words(at, count * DESC_WORDS));
     this.#chainAt[place] = 0;
-    writeDescriptor(ring, place * DESC_WORDS, at, count * vringDesc.sizeBytes);
-    ring[place * DESC_WORDS + 3] = VRING_DESC_F_INDIRECT;
+    if (ring instanceof PackedLoadRing) {
+      ring.setTable(place, at, count * vringDesc.sizeBytes);
+      return;
+    }
+    writeDescriptor(ring.table, place * DESC_WORDS, at, count * vringDesc.sizeBytes);
+    ring.table[place * DESC_WORDS + 3] = VRING_DESC_F_INDIRECT;
   }
 
   #placeDirect(ring: Uint32Array, place: number): void {
@@ -117,17 +108,21 @@ export class LoadQueue {
   #writeChain(place: number, control: number, segmentBytes: number): void {
     const chain = this.#chains[place]!;
     const start = this.#chainAt[place]!;
-    const next = (i: number) => (start / DESC_WORDS + i + 1) * 2 ** 16;
+    // A packed table has its flags in the upper half, and no chaining (§2.8.7).
+    const chained = (flags: number, i: number) =>
+      this.#flagsShift > 0
+        ? flags << this.#flagsShift
+        : flags + VRING_DESC_F_NEXT + (start / DESC_WORDS + i + 1) * 2 ** 16;
     writeDescriptor(chain, start, control, HEADER_BYTES);
-    chain[start + 3] = VRING_DESC_F_NEXT + next(0);
+    chain[start + 3] = chained(0, 0);
     for (let i = 1; i <= this.#segments; i++) {
       const at = start + i * DESC_WORDS;
       writeDescriptor(chain, at, 0, segmentBytes);
-      chain[at + 3] = VRING_DESC_F_NEXT + VRING_DESC_F_WRITE + next(i);
+      chain[at + 3] = chained(VRING_DESC_F_WRITE, i);
     }
     const status = start + (this.#segments + 1) * DESC_WORDS;
     writeDescriptor(chain, status, control + CONTROL_STATUS_AT, 1);
-    chain[status + 3] = VRING_DESC_F_WRITE;
+    chain[status + 3] = VRING_DESC_F_WRITE << this.#flagsShift;
     this.#buffers.give(chain, start + DESC_WORDS, place);
   }
 
@@ -140,8 +135,7 @@ export class LoadQueue {
     header[3] = sector / TWO_TO_32;
     this.#controls[place]![CONTROL_STATUS_AT] = STATUS_UNTOUCHED;
     if (this.isWrite[place] !== Number(write)) this.#turn(place, write);
-    this.#avail[RING + (this.#availIdx & (this.#ringSize - 1))] = place * this.#headStep;
-    this.#availIdx = (this.#availIdx + 1) & 0xffff;
+    this.#ring.offer(place * this.#headStep);
     this.#busy[place] = 1;
     this.inFlight++;
   }
@@ -155,60 +149,47 @@ export class LoadQueue {
   #turn(place: number, write: boolean): void {
     const chain = this.#chains[place]!;
     const start = this.#chainAt[place]!;
+    const writable = VRING_DESC_F_WRITE << this.#flagsShift;
     for (let i = 1; i <= this.#segments; i++) {
       const at = start + i * DESC_WORDS + 3;
       const flags = chain[at]!;
-      chain[at] = write ? flags & ~VRING_DESC_F_WRITE : flags | VRING_DESC_F_WRITE;
+      chain[at] = write ? flags & ~writable : flags | writable;
     }
     this.isWrite[place] = write ? 1 : 0;
   }
 
   /** Makes submitted requests visible, and kicks when the device wants that. */
   publish(): void {
-    const oldIdx = this.#publishedIdx;
-    const newIdx = this.#availIdx;
-    if (oldIdx === newIdx) return;
-    // Also the full barrier before avail_event or flags are read (§2.7.13.4.1).
-    storeRelease16(this.#avail, IDX, newIdx);
-    this.#publishedIdx = newIdx;
-    const wanted = this.#eventIdx
-      ? vringNeedEvent(loadAcquire16(this.#used, RING + 4 * this.#ringSize), newIdx, oldIdx)
-      : (loadAcquire16(this.#used, FLAGS) & VRING_USED_F_NO_NOTIFY) === 0;
-    if (!wanted) return;
+    if (!this.#ring.publish()) return;
     this.kickCount++;
     signalEventfd(this.#kickFd);
   }
 
   /** Takes the answers that are there; their places are in `done`. Throws for an answer to nothing. */
   collect(expectedStatus: number): number {
-    const end = loadAcquire16(this.#used, IDX);
+    const { done } = this;
     let count = 0;
-    while (this.#usedIdx !== end) {
-      const head = this.#used32[1 + 2 * (this.#usedIdx & (this.#ringSize - 1))]!;
+    while (count < done.length) {
+      const head = this.#ring.next();
+      if (head < 0) break;
       const place = (head / this.#headStep) | 0;
       if (place * this.#headStep !== head || this.#busy[place] !== 1)
         throw new Error(`head ${head} was answered, and no request is out under it`);
       const status = this.#controls[place]![CONTROL_STATUS_AT]!;
       if (status !== expectedStatus) throw new Error(`a request ended with status ${status}`);
       this.#busy[place] = 0;
-      this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-      this.done[count++] = place;
+      done[count++] = place;
     }
     this.inFlight -= count;
     return count;
   }
 
-  /** Asks for a call at the next answer. False when an answer is there already: no call may come. */
   armCalls(): boolean {
-    if (this.#eventIdx) storeRelease16(this.#avail, RING + this.#ringSize, this.#usedIdx);
-    else storeRelease16(this.#avail, FLAGS, 0);
-    // Pairs with the device's full barrier between used.idx and used_event (§2.7.7.2).
-    return loadAcquire16(this.#used, IDX) === this.#usedIdx;
+    return this.#ring.armCalls();
   }
 
-  /** With EVENT_IDX nothing is to do: used_event has been passed. */
   disarmCalls(): void {
-    if (!this.#eventIdx) storeRelease16(this.#avail, FLAGS, VRING_AVAIL_F_NO_INTERRUPT);
+    this.#ring.disarmCalls();
   }
 }
 

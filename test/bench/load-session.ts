@@ -20,10 +20,12 @@ import {
 } from '../../protocol/virtio-blk.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '../../protocol/virtio-ring.ts';
+import { PACKED_BASE } from '../support/mock-driver-packed.ts';
 import { VhostUserClient } from '../support/vhost-user-client.ts';
 import {
   configPayload,
@@ -77,7 +79,8 @@ export class LoadSession {
       const capacityBytes = await negotiate(client, options);
       for (const region of memory.shared.regions)
         await must(client, 'ADD_MEM_REG', singleRegionPayload(region), [region.fd]);
-      for (let queue = 0; queue < options.queues; queue++) await startQueue(client, memory, queue);
+      for (let queue = 0; queue < options.queues; queue++)
+        await startQueue(client, memory, queue, options.packed ? PACKED_BASE : 0);
       return new LoadSession(client, capacityBytes, options.queues);
     } catch (error) {
       client.close();
@@ -112,17 +115,25 @@ async function negotiate(client: VhostUserClient, options: LoadOptions): Promise
     ...ALWAYS,
     ...(options.eventIdx ? [VIRTIO_RING_F_EVENT_IDX] : []),
     ...(options.indirect ? [VIRTIO_RING_F_INDIRECT_DESC] : []),
+    ...(options.packed ? [VIRTIO_F_RING_PACKED] : []),
   );
+  if (options.packed && (offered & bitsToWord(VIRTIO_F_RING_PACKED)) === 0n)
+    throw new Error('the back-end does not offer packed rings');
   client.send('SET_FEATURES', u64Payload(offered & wanted));
   const request = configPayload(0, new Uint8Array(CONFIG_BYTES));
   const { payload } = await client.request('GET_CONFIG', request);
   return Number(payload.getBigUint64(vhostUserConfigHead.sizeBytes, true)) * SECTOR_SIZE;
 }
 
-async function startQueue(client: VhostUserClient, memory: LoadMemory, queue: number) {
+async function startQueue(
+  client: VhostUserClient,
+  memory: LoadMemory,
+  queue: number,
+  base: number,
+) {
   const fds = [memory.callFds[queue]!];
   await must(client, 'SET_VRING_NUM', vringStatePayload(queue, memory.ringSize));
-  await must(client, 'SET_VRING_BASE', vringStatePayload(queue, 0));
+  await must(client, 'SET_VRING_BASE', vringStatePayload(queue, base));
   await must(client, 'SET_VRING_ADDR', vringAddrPayload(queue, memory.userRing(queue)));
   await must(client, 'SET_VRING_CALL', vringFdPayload(queue, true), fds);
   await must(client, 'SET_VRING_KICK', vringFdPayload(queue, true), [memory.kickFds[queue]!]);

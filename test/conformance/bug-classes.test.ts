@@ -10,7 +10,7 @@ import { hasFeature, offeredFeatures } from '../../src/blk/features.ts';
 import { invalidRegion } from '../../src/memory/region-table.ts';
 import { DescriptorChain } from '../../src/virtqueue/descriptor-chain.ts';
 import { ringViolations } from '../../src/virtqueue/ring-violation.ts';
-import { activateSplit, invalidVringSize } from '../../src/virtqueue/vring-config.ts';
+import { activateVring, invalidVringSize } from '../../src/virtqueue/vring-config.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { decodeBuffers, decodeRequest } from '../support/mock-driver-decode.ts';
 import { CountedView, countReads } from '../support/mock-driver-flipper.ts';
@@ -179,9 +179,9 @@ test('bug class 9 (ring geometry): size 0, no power of two, and more than 32768 
   const memory = plainRam([RING_AT, 0x10_0000]).deviceMemory();
   const user = 0x5500_0000_0000 + RING_AT;
   const addresses = { desc: user, avail: user + 0x1000, used: user + 0x2000 };
-  const options = { eventIdx: false, indirect: false, base: 0 };
+  const options = { packed: false, inOrder: false, eventIdx: false, indirect: false, base: 0 };
   for (const size of [0, 3, 6, 65536, 2 ** 31]) {
-    expect(activateSplit(memory, { size, addresses }, options)).toMatch(/^num=/);
+    expect(activateVring(memory, { size, addresses }, options)).toMatch(/^num=/);
   }
 });
 
@@ -204,8 +204,9 @@ test('bug class 18 (rings over each other, over data, unaligned): nothing throws
     for (let avail = 0; avail < 256; avail += 5) {
       for (let used = 0; used < 256; used += 6) {
         const addresses = { desc: user + desc, avail: user + avail, used: user + used };
-        const options = { eventIdx: used % 12 === 0, indirect: true, base: 0xffff };
-        const vring = activateSplit(memory, { size: 4, addresses }, options);
+        const eventIdx = used % 12 === 0;
+        const options = { packed: false, inOrder: false, eventIdx, indirect: true, base: 0xffff };
+        const vring = activateVring(memory, { size: 4, addresses }, options);
         if (typeof vring === 'string') continue;
         started++;
         memory.bytesOfSlot[0]!.fill(desc ^ avail ^ used);

@@ -46,7 +46,7 @@ function callFor(setup: ReturnType<typeof ringSetup>): boolean {
 
 describe('virtio 1.3 §2.7', () => {
   test('Queue Size is a power of 2 up to 32768 → any other is refused', () => {
-    expect([1, 2, 32768].map(invalidVringSize)).toEqual([null, null, null]);
+    expect([1, 2, 32768].map((size) => invalidVringSize(size))).toEqual([null, null, null]);
     for (const size of [0, 3, 24, 32767, 65536]) expect(invalidVringSize(size)).not.toBeNull();
   });
 

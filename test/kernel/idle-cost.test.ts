@@ -83,7 +83,7 @@ test('rings that cannot be served take no CPU: disabled with requests in it, bro
   const [disabled, broken] = frontEnd.queues;
   await frontEnd.enable(0, false);
   while (disabled!.hasRoom) disabled!.offer(blk.read(0, 4096));
-  disabled!.driver.publish();
+  disabled!.ring.publish();
   disabled!.kickAnyway();
   broken!.driver.rawAvailIdx(1000);
   broken!.kickAnyway();

@@ -1,12 +1,11 @@
 /**
- * One driver's behaviour played twice, in two copies of guest memory: SplitVring serves one, the naive
+ * One driver's behaviour played twice, in two copies of guest memory: the real ring serves one, a naive
  * model the other. Each step applies an operation to both and compares what they answer; in the end
- * every byte of both memories must be equal.
+ * every byte of both memories must be equal. Here is what both layouts have in common, and the split one.
  */
 import { expect } from 'vitest';
-import type { DriverBuffer } from '../support/mock-driver.ts';
-import { MockDriver } from '../support/mock-driver.ts';
-import { plainRam } from '../support/mock-driver-memory.ts';
+import { type DriverBuffer, MockDriver, type RingDriver } from '../support/mock-driver.ts';
+import { type GuestRam, plainRam } from '../support/mock-driver-memory.ts';
 import { type RawDescriptor, ringPlace } from '../support/mock-driver-ring.ts';
 import {
   DATA_AT,
@@ -16,7 +15,7 @@ import {
   segmentsOf,
 } from '../support/mock-driver-setup.ts';
 import type { NaiveRun } from '../support/naive-chain.ts';
-import { NaiveVring } from '../support/naive-vring.ts';
+import { type NaivePop, NaiveVring } from '../support/naive-vring.ts';
 
 /** Two regions that touch, then a hole, then a third. */
 export const TWIN_REGIONS = [
@@ -39,30 +38,44 @@ export interface PlantedError {
   readonly indirect?: boolean;
 }
 
-export class RingTwins {
-  readonly #real: RingSetup;
-  readonly #naive: NaiveVring;
-  readonly #drivers: readonly MockDriver[];
+/** A model of a ring's device side. */
+export interface NaiveRing {
+  readonly ram: GuestRam;
+  readonly broken: boolean;
+  readonly inFlightCount: number;
+  readonly base: bigint;
+  readonly hasAvailable: boolean;
+  pop(): NaivePop;
+  push(head: bigint, written: bigint): void;
+  publish(): boolean;
+  suppressKicks(): void;
+  armKicks(): boolean;
+}
+
+export class Twins<Driver extends RingDriver> {
+  readonly #real: RingSetup<Driver>;
+  readonly #naive: NaiveRing;
+  readonly drivers: readonly Driver[];
   readonly #inFlight: number[] = [];
 
-  constructor(options: TwinsOptions, planted: PlantedError = {}) {
-    const { size, eventIdx, base } = options;
-    this.#real = ringSetup({ ...options, regions: TWIN_REGIONS });
-    const place = ringPlace(RING_AT, size);
-    const ram = plainRam([RING_AT, place.end - RING_AT], ...TWIN_REGIONS);
-    this.#drivers = [this.#real.driver, new MockDriver(ram, { size, place, eventIdx, base })];
-    const model = { ...options, ...planted };
-    this.#naive = new NaiveVring(ram, size, place, model.eventIdx, model.indirect);
+  constructor(real: RingSetup<Driver>, driver: Driver, naive: NaiveRing) {
+    this.#real = real;
+    this.#naive = naive;
+    this.drivers = [real.driver, driver];
+  }
+
+  get size(): number {
+    return this.#real.driver.size;
   }
 
   chain(buffers: readonly DriverBuffer[], indirect: boolean): void {
     if (this.#real.driver.freeCount < buffers.length) return;
     const options = indirect ? { indirectAt: TABLE_AT } : {};
-    for (const driver of this.#drivers) driver.addChain(buffers, options);
+    for (const driver of this.drivers) driver.addChain(buffers, options);
   }
 
   publishAvail(): void {
-    const [real, naive] = this.#drivers.map((driver) => driver.publish());
+    const [real, naive] = this.drivers.map((driver) => driver.publish());
     expect(real).toBe(naive);
   }
 
@@ -100,34 +113,23 @@ export class RingTwins {
   }
 
   collect(): void {
-    for (const driver of this.#drivers) {
+    const [real, naive] = this.drivers.map((driver) => {
+      const used: number[] = [];
       // A head that was offered by hand is no chain that the driver knows how to free.
-      while (driver.nextUsed()) if (driver.isInUse(driver.usedHead)) driver.free(driver.usedHead);
-    }
+      while (used.length < this.size && driver.nextUsed()) {
+        used.push(driver.usedHead, driver.usedLengthBytes);
+        if (driver.isInUse(driver.usedHead)) driver.free(driver.usedHead);
+      }
+      return used;
+    });
+    expect(real).toEqual(naive);
   }
 
   wantCalls(wanted: boolean): void {
-    for (const driver of this.#drivers) {
+    for (const driver of this.drivers) {
       if (wanted) driver.armCalls();
       else driver.suppressCalls();
     }
-  }
-
-  usedEvent(value: number): void {
-    for (const driver of this.#drivers) driver.rawUsedEvent(value);
-  }
-
-  rawDescriptor(index: number, descriptor: RawDescriptor): void {
-    if (index >= this.#real.driver.size) return;
-    for (const driver of this.#drivers) driver.rawDescriptor(index, descriptor);
-  }
-
-  rawOffer(head: number): void {
-    for (const driver of this.#drivers) driver.offer(head);
-  }
-
-  rawAvailIdx(value: number): void {
-    for (const driver of this.#drivers) driver.rawAvailIdx(value);
   }
 
   expectSameState(): void {
@@ -135,9 +137,9 @@ export class RingTwins {
     const naive = this.#naive;
     const { inFlightCount, broken, base } = vring;
     expect([inFlightCount, broken < 0, BigInt(base), vring.availableCount() !== 0]).toEqual([
-      naive.inFlight.size,
+      naive.inFlightCount,
       naive.broken,
-      naive.next,
+      naive.base,
       naive.hasAvailable && !naive.broken,
     ]);
   }
@@ -155,6 +157,35 @@ export class RingTwins {
       const address = hostAddress - region.hostAddress + region.guestAddress;
       return [BigInt(address), BigInt(lengthBytes), writable] as const;
     });
+  }
+}
+
+export class SplitTwins extends Twins<MockDriver> {
+  constructor(options: TwinsOptions, planted: PlantedError = {}) {
+    const { size, eventIdx, base } = options;
+    const place = ringPlace(RING_AT, size);
+    const ram = plainRam([RING_AT, place.end - RING_AT], ...TWIN_REGIONS);
+    const driver = new MockDriver(ram, { size, place, eventIdx, base });
+    const model = { ...options, ...planted };
+    const naive = new NaiveVring(ram, size, place, model.eventIdx, model.indirect);
+    super(ringSetup({ ...options, regions: TWIN_REGIONS }), driver, naive);
+  }
+
+  usedEvent(value: number): void {
+    for (const driver of this.drivers) driver.rawUsedEvent(value);
+  }
+
+  rawDescriptor(index: number, descriptor: RawDescriptor): void {
+    if (index >= this.size) return;
+    for (const driver of this.drivers) driver.rawDescriptor(index, descriptor);
+  }
+
+  rawOffer(head: number): void {
+    for (const driver of this.drivers) driver.offer(head);
+  }
+
+  rawAvailIdx(value: number): void {
+    for (const driver of this.drivers) driver.rawAvailIdx(value);
   }
 }
 

@@ -10,12 +10,13 @@ import { LoopCommands } from '../../src/loop/loop-commands.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import { LoopQueue } from '../../src/loop/loop-queue.ts';
 import { type LoopState, SHARED_WORDS, ZERO_BYTES } from '../../src/loop/loop-state.ts';
-import { activateSplit } from '../../src/virtqueue/vring-config.ts';
+import { activateVring } from '../../src/virtqueue/vring-config.ts';
 import { HostSpace } from './host-space.ts';
 import { MemoryBackingFile, type MemoryBackingOptions } from './memory-backing-file.ts';
-import { MockDriver } from './mock-driver.ts';
+import { MockDriver, type RingDriver } from './mock-driver.ts';
 import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-driver-blk.ts';
 import { type GuestRam, plainRam } from './mock-driver-memory.ts';
+import { PACKED_BASE, PackedMockDriver, packedRingPlace } from './mock-driver-packed.ts';
 import { ringPlace } from './mock-driver-ring.ts';
 
 export const RIG_DISK_BYTES = 1024 * 1024;
@@ -35,6 +36,8 @@ export interface LoopRigOptions extends Partial<MemoryBackingOptions> {
   readonly fileOffsetBytes?: number;
   readonly limits?: Partial<RequestLimits>;
   readonly eventIdx?: boolean;
+  readonly packed?: boolean;
+  readonly inOrder?: boolean;
   /** Shared with another rig: two workers of one disk. */
   readonly shared?: Int32Array;
 }
@@ -54,7 +57,7 @@ export class LoopRig {
   readonly backing: MemoryBackingFile;
   readonly state: LoopState;
   readonly device: LoopDevice;
-  readonly drivers: readonly MockDriver[];
+  readonly drivers: readonly RingDriver[];
   readonly counters: Float64Array;
   readonly calls: number[] = [];
   readonly violations: Array<{ vring: number; violation: number }> = [];
@@ -105,18 +108,24 @@ export class LoopRig {
     this.device = new LoopDevice(queueCount);
     this.counters = new Float64Array(COUNTERS_PER_VRING * queueCount);
     this.#inFlight = Array.from({ length: queueCount }, () => new Map<number, RigRequest>());
-    const { eventIdx = false } = options;
     this.drivers = Array.from({ length: queueCount }, (_, index) =>
-      this.#attach(index, ringSize, eventIdx),
+      this.#attach(index, ringSize, options),
     );
   }
 
-  #attach(index: number, size: number, eventIdx: boolean): MockDriver {
-    const place = ringPlace(RINGS_AT + index * RING_STRIDE, size);
-    const driver = new MockDriver(this.ram, { size, place, eventIdx });
+  #attach(index: number, size: number, options: LoopRigOptions): RingDriver {
+    const { packed = false, inOrder = false, eventIdx = false } = options;
+    const base = packed ? PACKED_BASE : 0;
+    const place = (packed ? packedRingPlace : ringPlace)(RINGS_AT + index * RING_STRIDE, size);
+    const driver = new (packed ? PackedMockDriver : MockDriver)(this.ram, {
+      size,
+      place,
+      eventIdx,
+    });
     const memory = this.ram.deviceMemory();
     const geometry = { size, addresses: driver.userPlace };
-    const vring = activateSplit(memory, geometry, { eventIdx, indirect: true, base: 0 });
+    const agreed = { packed, inOrder, eventIdx, indirect: true, base };
+    const vring = activateVring(memory, geometry, agreed);
     if (typeof vring === 'string') throw new Error(vring);
     const first = index * COUNTERS_PER_VRING;
     this.device.attach(
@@ -132,6 +141,13 @@ export class LoopRig {
       }),
     );
     return driver;
+  }
+
+  /** The driver of a split ring, which can do wrong. */
+  splitDriver(queue = 0): MockDriver {
+    const driver = this.drivers[queue];
+    if (driver instanceof MockDriver) return driver;
+    throw new Error(`queue ${queue} is packed`);
   }
 
   /** Guest memory for a request: fresh, aligned to a page and then shifted by `skewBytes`. */

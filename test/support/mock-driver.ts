@@ -49,12 +49,35 @@ export interface ChainOptions {
   readonly directCount?: number;
 }
 
+/** What drivers of both layouts can do; mock-driver-packed.ts has the other one. */
+export interface RingDriver {
+  readonly size: number;
+  readonly place: RingPlace;
+  readonly userPlace: RingPlace;
+  readonly eventIdx: boolean;
+  readonly freeCount: number;
+  readonly usedHead: number;
+  readonly usedLengthBytes: number;
+  /** Where the next used element is, for messages. */
+  readonly usedIdx: number;
+  addChain(buffers: readonly DriverBuffer[], options?: ChainOptions): number;
+  writeChain(buffers: readonly DriverBuffer[], options?: ChainOptions): number;
+  offer(head: number): void;
+  publish(): boolean;
+  nextUsed(): boolean;
+  collect(): UsedElement[];
+  free(head: number): void;
+  isInUse(head: number): boolean;
+  suppressCalls(): void;
+  armCalls(): boolean;
+}
+
 const FLAGS = 0;
 const IDX = 1;
 const RING = 2;
 const END_OF_FREE = 0xffff;
 
-export class MockDriver {
+export class MockDriver implements RingDriver {
   readonly ram: GuestRam;
   readonly size: number;
   readonly place: RingPlace;

@@ -7,9 +7,10 @@ import { closeSync } from 'node:fs';
 import { VIRTIO_BLK_S_OK, virtioBlkStatus } from '../../protocol/virtio-blk.ts';
 import { createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
 import { errnoName } from '../../src/sys/libc.ts';
-import { MockDriver } from './mock-driver.ts';
+import { MockDriver, type RingDriver } from './mock-driver.ts';
 import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-driver-blk.ts';
 import type { GuestRam } from './mock-driver-memory.ts';
+import { PackedMockDriver, packedRingPlace } from './mock-driver-packed.ts';
 import { ringPlace } from './mock-driver-ring.ts';
 import { eventually } from './waiting.ts';
 
@@ -22,6 +23,7 @@ export interface QueueOptions {
   readonly index: number;
   readonly size: number;
   readonly eventIdx: boolean;
+  readonly packed: boolean;
   readonly base: number;
   /** Guest address of the rings; they end before `placesAt`. */
   readonly ringAt: number;
@@ -54,13 +56,14 @@ function newEventfd(): number {
 
 export class MockQueue {
   readonly index: number;
-  readonly driver: MockDriver;
+  ring: RingDriver;
   readonly kickFd = newEventfd();
   readonly callFd = newEventfd();
   readonly errFd = newEventfd();
   byCalls: boolean;
   callCount = 0;
   readonly #ram: GuestRam;
+  readonly #options: QueueOptions;
   readonly #pending = new Map<number, Pending>();
   readonly #freePlaces: number[];
   readonly #placeOfHead = new Map<number, number>();
@@ -68,12 +71,37 @@ export class MockQueue {
   #answeredUncalled = false;
 
   constructor(ram: GuestRam, options: QueueOptions) {
-    const { index, size, eventIdx, base, ringAt, placesAt, placeCount } = options;
+    const { index, placesAt, placeCount } = options;
     this.index = index;
     this.#ram = ram;
+    this.#options = options;
     this.byCalls = options.byCalls ?? false;
-    this.driver = new MockDriver(ram, { size, place: ringPlace(ringAt, size), eventIdx, base });
+    this.ring = this.#newRing(options);
     this.#freePlaces = Array.from({ length: placeCount }, (_, i) => placesAt + i * PLACE_BYTES);
+  }
+
+  #newRing({ size, eventIdx, packed, base, ringAt }: QueueOptions): RingDriver {
+    const place = (packed ? packedRingPlace : ringPlace)(ringAt, size);
+    const Driver = packed ? PackedMockDriver : MockDriver;
+    return new Driver(this.#ram, { size, place, eventIdx, base });
+  }
+
+  /** A new ring where the old one was. Nothing may be pending. */
+  reset(size: number, base: number): void {
+    if (this.inFlight > 0) throw new Error(`queue ${this.index}: ${this.inFlight} pending`);
+    this.ring = this.#newRing({ ...this.#options, size, base });
+  }
+
+  /** The driver of a split ring, which can do wrong. */
+  get driver(): MockDriver {
+    if (this.ring instanceof MockDriver) return this.ring;
+    throw new Error(`queue ${this.index} is packed`);
+  }
+
+  /** The same of a packed ring. */
+  get packedDriver(): PackedMockDriver {
+    if (this.ring instanceof PackedMockDriver) return this.ring;
+    throw new Error(`queue ${this.index} is split`);
   }
 
   get inFlight(): number {
@@ -82,7 +110,7 @@ export class MockQueue {
 
   /** Whether one more request of a few descriptors fits. */
   get hasRoom(): boolean {
-    return this.#freePlaces.length > 0 && this.driver.freeCount >= 4;
+    return this.#freePlaces.length > 0 && this.ring.freeCount >= 4;
   }
 
   /** Offers a request without making it visible: `kick` does. At a place of its own, or at `at`. */
@@ -97,7 +125,7 @@ export class MockQueue {
   }
 
   offerPlaced(request: PlacedRequest, place?: number): Pending {
-    const head = this.driver.addChain(request.buffers);
+    const head = this.ring.addChain(request.buffers);
     const pending: Pending = { head, request, usedBytes: -1 };
     this.#pending.set(head, pending);
     if (place !== undefined) this.#placeOfHead.set(head, place);
@@ -106,8 +134,8 @@ export class MockQueue {
 
   /** Makes offered requests visible, and kicks when the device wants that. */
   kick(): void {
-    if (this.byCalls && this.driver.armCalls()) this.#answeredUncalled = true;
-    if (this.driver.publish()) this.kickAnyway();
+    if (this.byCalls && this.ring.armCalls()) this.#answeredUncalled = true;
+    if (this.ring.publish()) this.kickAnyway();
   }
 
   kickAnyway(): void {
@@ -116,7 +144,7 @@ export class MockQueue {
 
   /** Takes the answers that are there; those that were pending. Throws for an answer to nothing. */
   collect(): Pending[] {
-    return this.driver.collect().map(({ head, lengthBytes }) => {
+    return this.ring.collect().map(({ head, lengthBytes }) => {
       const pending = this.#pending.get(head);
       if (pending === undefined)
         throw new Error(`queue ${this.index}: head ${head} answered twice`);
@@ -132,12 +160,12 @@ export class MockQueue {
   /** Waits for at least one answer: by looking, or by a call. */
   async answers(timeoutMs = ANSWER_TIMEOUT_MS): Promise<Pending[]> {
     const what = () =>
-      `answer on queue ${this.index} (${this.inFlight} pending, used idx ${this.driver.usedIdx})`;
+      `answer on queue ${this.index} (${this.inFlight} pending, used idx ${this.ring.usedIdx})`;
     return await eventually(what, timeoutMs, () => {
       if (this.byCalls && !this.#wasCalled()) return undefined;
       const found = this.collect();
       // Arm before the next look, look after arming, until nothing came in between.
-      while (this.byCalls && this.driver.armCalls()) found.push(...this.collect());
+      while (this.byCalls && this.ring.armCalls()) found.push(...this.collect());
       return found.length > 0 ? found : undefined;
     });
   }

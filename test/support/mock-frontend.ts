@@ -15,7 +15,12 @@ import {
   vhostVringState,
 } from '../../protocol/vhost-user.ts';
 import { virtioBlkConfig } from '../../protocol/virtio-blk.ts';
-import { VIRTIO_RING_F_EVENT_IDX } from '../../protocol/virtio-ring.ts';
+import {
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_RING_F_EVENT_IDX,
+} from '../../protocol/virtio-ring.ts';
+import { PACKED_BASE } from './mock-driver-packed.ts';
 import { MockQueue, PLACE_BYTES } from './mock-frontend-queue.ts';
 import { SharedRam, type SharedRegion } from './shared-ram.ts';
 import { VhostUserClient } from './vhost-user-client.ts';
@@ -35,6 +40,10 @@ export interface MockFrontEndOptions {
   /** Requests that can be under way on each queue. */
   readonly placeCount?: number;
   readonly eventIdx?: boolean;
+  /** Packed rings (default: split). */
+  readonly packed?: boolean;
+  /** VIRTIO_F_IN_ORDER, which the driver does not take by itself. */
+  readonly inOrder?: boolean;
   readonly byCalls?: boolean;
   /** Where the rings' indices start. */
   readonly base?: number;
@@ -65,15 +74,20 @@ export class MockFrontEnd {
   offered = 0n;
   readonly #bases: number[];
   readonly #eventIdx: boolean;
+  readonly #packed: boolean;
+  readonly #inOrder: boolean;
   readonly #withoutFeatures: readonly number[];
   readonly #announced = new Set<SharedRegion>();
   #closed = false;
 
   constructor(client: VhostUserClient, options: MockFrontEndOptions = {}) {
-    const { queueCount = 1, queueSize = 128, placeCount = 32, eventIdx = true, base = 0 } = options;
+    const { queueCount = 1, queueSize = 128, placeCount = 32, eventIdx = true } = options;
+    const { packed = false, inOrder = false, base = packed ? PACKED_BASE : 0 } = options;
     this.client = client;
     this.queueSize = queueSize;
     this.#eventIdx = eventIdx;
+    this.#packed = packed;
+    this.#inOrder = inOrder;
     this.#withoutFeatures = options.withoutFeatures ?? [];
     this.#bases = new Array<number>(queueCount).fill(base);
     const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
@@ -87,6 +101,7 @@ export class MockFrontEnd {
         index,
         size: queueSize,
         eventIdx,
+        packed,
         base,
         byCalls,
         ...places,
@@ -137,6 +152,8 @@ export class MockFrontEnd {
   get #wanted(): bigint {
     const without = [...this.#withoutFeatures];
     if (!this.#eventIdx) without.push(VIRTIO_RING_F_EVENT_IDX);
+    if (!this.#packed) without.push(VIRTIO_F_RING_PACKED);
+    if (!this.#inOrder) without.push(VIRTIO_F_IN_ORDER);
     return this.offered & ~bitsToWord(...without);
   }
 
@@ -158,10 +175,10 @@ export class MockFrontEnd {
 
   #sendRing(index: number): void {
     const { client } = this;
-    const { driver, kickFd } = this.queues[index]!;
-    client.send('SET_VRING_NUM', vringStatePayload(index, driver.size));
+    const { ring, kickFd } = this.queues[index]!;
+    client.send('SET_VRING_NUM', vringStatePayload(index, ring.size));
     client.send('SET_VRING_BASE', vringStatePayload(index, this.#bases[index]!));
-    client.send('SET_VRING_ADDR', vringAddrPayload(index, driver.userPlace));
+    client.send('SET_VRING_ADDR', vringAddrPayload(index, ring.userPlace));
     client.send('SET_VRING_KICK', vringFdPayload(index, true), { fds: [kickFd] });
   }
 
@@ -199,6 +216,23 @@ export class MockFrontEnd {
     this.#bases[index] = base;
   }
 
+  /** The driver resets one ring (VIRTIO_F_RING_RESET), which has been stopped: it starts from nothing. */
+  resetQueue(index: number, size: number): void {
+    const base = this.#packed ? PACKED_BASE : 0;
+    this.queues[index]!.reset(size, base);
+    this.setBase(index, base);
+  }
+
+  /** Whether a ring that has been stopped starts where `setBase` says: 0, or a refusal. */
+  async startStatus(index: number): Promise<bigint> {
+    const { ring, kickFd } = this.queues[index]!;
+    const base = vringStatePayload(index, this.#bases[index]!);
+    await this.#must('SET_VRING_NUM', vringStatePayload(index, ring.size));
+    await this.#must('SET_VRING_BASE', base);
+    const fds = [kickFd];
+    return await this.client.acked('SET_VRING_KICK', vringFdPayload(index, true), { fds });
+  }
+
   /**
    * libblkio's way, whole: owner first, features before protocol features, then NEED_REPLY on
    * everything, KICK before CALL, and the used ring wherever it comes.
@@ -218,10 +252,10 @@ export class MockFrontEnd {
       await client.request('GET_CONFIG', configPayload(0, new Uint8Array(60)), needReply);
     }
     for (const region of this.shared.regions) await this.addRegion(region);
-    for (const { index, driver, kickFd, callFd } of this.queues) {
-      await this.#must('SET_VRING_NUM', vringStatePayload(index, driver.size));
+    for (const { index, ring, kickFd, callFd } of this.queues) {
+      await this.#must('SET_VRING_NUM', vringStatePayload(index, ring.size));
       await this.#must('SET_VRING_BASE', vringStatePayload(index, this.#bases[index]!));
-      await this.#must('SET_VRING_ADDR', vringAddrPayload(index, driver.userPlace));
+      await this.#must('SET_VRING_ADDR', vringAddrPayload(index, ring.userPlace));
       await this.#must('SET_VRING_KICK', vringFdPayload(index, true), [kickFd]);
       await this.#must('SET_VRING_CALL', vringFdPayload(index, true), [callFd]);
       await this.enable(index, true);

@@ -36,7 +36,7 @@ export function naiveRead(ram: GuestRam, address: number | bigint, bytes: number
 }
 
 /** Whether every byte of a range is somewhere. */
-function isMapped(ram: GuestRam, address: bigint, length: bigint): boolean {
+export function isMapped(ram: GuestRam, address: bigint, length: bigint): boolean {
   for (let i = 0n; i < length; i++) if (naiveRead(ram, address + i, 1) === null) return false;
   return true;
 }

@@ -52,6 +52,14 @@ export class NaiveVring {
     }
   }
 
+  get inFlightCount(): number {
+    return this.inFlight.size;
+  }
+
+  get base(): bigint {
+    return this.next;
+  }
+
   get hasAvailable(): boolean {
     return this.seen !== this.next || this.read(this.at.avail + 2, 2) !== this.next;
   }

@@ -59,7 +59,7 @@ export class RecordingDisk implements SessionDisk {
   readonly calls: Array<readonly [name: string, ...args: unknown[]]> = [];
   /** What the next calls of a kind are refused with. */
   readonly refusals = new Map<Refusable, string>();
-  /** Next avail index that stopVring answers. */
+  /** The base that stopVring answers. */
   stoppedAt = 0;
   readonly running = new Set<number>();
   readonly config = Uint8Array.from({ length: 96 }, (_, i) => i);

@@ -133,7 +133,7 @@ export class VerifiedLoad {
   }
 
   #hasRoom({ queue, freeStripes }: LoadedQueue): boolean {
-    return freeStripes.length > 0 && queue.driver.freeCount >= DESCRIPTORS_MAX;
+    return freeStripes.length > 0 && queue.ring.freeCount >= DESCRIPTORS_MAX;
   }
 
   #offer({ queue, freeStripes, underWay }: LoadedQueue): void {

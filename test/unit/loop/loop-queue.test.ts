@@ -106,7 +106,7 @@ describe('a vring that the driver breaks', () => {
     const rig = new LoopRig();
     const before = rig.offer(read);
     rig.serve();
-    rig.drivers[0]!.rawAvailIdx(1000);
+    rig.splitDriver().rawAvailIdx(1000);
     rig.settle();
     expect(rig.violations).toEqual([{ vring: 0, violation: AVAIL_IDX_JUMP }]);
     expect(before.answers).toHaveLength(1);
@@ -127,7 +127,7 @@ describe('a vring that the driver breaks', () => {
 
   test('leaves the others as they are', () => {
     const rig = new LoopRig({ queueCount: 2 });
-    rig.drivers[0]!.rawAvailIdx(1000);
+    rig.splitDriver().rawAvailIdx(1000);
     const other = rig.offer(read, { queue: 1 });
     rig.settle();
     expect(other.answers).toHaveLength(1);

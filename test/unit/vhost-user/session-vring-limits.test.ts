@@ -5,7 +5,11 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
 import { VHOST_USER_PROTOCOL_F_REPLY_ACK } from '../../../protocol/vhost-user.ts';
-import { VIRTIO_RING_F_INDIRECT_DESC } from '../../../protocol/virtio-ring.ts';
+import {
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_RING_F_INDIRECT_DESC,
+} from '../../../protocol/virtio-ring.ts';
 import { RecordedSession } from '../../support/recording-session-port.ts';
 import { MODERN, PLACE, sessionSteps } from '../../support/session-steps.ts';
 import {
@@ -46,11 +50,14 @@ describe('bug class 9: the geometry of a running ring is frozen', () => {
     expect(await isRefused('SET_VRING_ADDR', logged)).toBe(false);
   });
 
-  test('the features that lay it out', async () => {
-    const features = MODERN | bitsToWord(VIRTIO_RING_F_INDIRECT_DESC);
-    expect(await isRefused('SET_FEATURES', u64Payload(features))).toBe(true);
-    expect(await isRefused('SET_FEATURES', u64Payload(MODERN))).toBe(false);
-  });
+  test.each([VIRTIO_RING_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER])(
+    'the features that lay it out: bit %i',
+    async (bit) => {
+      const features = MODERN | bitsToWord(bit);
+      expect(await isRefused('SET_FEATURES', u64Payload(features))).toBe(true);
+      expect(await isRefused('SET_FEATURES', u64Payload(MODERN))).toBe(false);
+    },
+  );
 
   test('all of it can change once the ring has stopped', async () => {
     await baseOf(0);
@@ -102,6 +109,53 @@ describe('what no ring can have', () => {
       expect(it.fds.count).toBe(0);
     },
   );
+});
+
+describe('a packed ring', () => {
+  const PACKED = MODERN | bitsToWord(VIRTIO_F_RING_PACKED);
+  const at = { desc: 0x1000, avail: 0x2004, used: 0x2008 };
+
+  beforeEach(async () => {
+    await it.say('SET_FEATURES', u64Payload(PACKED));
+  });
+
+  test('may have any size up to 32768', async () => {
+    for (const [size, refused] of [
+      [0, true],
+      [1, false],
+      [100, false],
+      [32_767, false],
+      [32_768, false],
+      [32_769, true],
+      [65_537, true],
+    ] as const) {
+      expect([size, await isRefused('SET_VRING_NUM', vringStatePayload(0, size))]).toEqual([
+        size,
+        refused,
+      ]);
+    }
+  });
+
+  test.each([
+    ['desc', 0x1008],
+    ['avail', 0x2002],
+    ['used', 0x300a],
+  ])('%s at 0x%s is not aligned', async (part, address) => {
+    const payload = vringAddrPayload(0, { ...at, [part]: address });
+    expect(await isRefused('SET_VRING_ADDR', payload)).toBe(true);
+  });
+
+  test('has a base of 32 bits, which starts it and which a stop answers', async () => {
+    await it.say('SET_VRING_NUM', vringStatePayload(0, 100));
+    await it.say('SET_VRING_BASE', vringStatePayload(0, 0x8021_0003));
+    await it.say('SET_VRING_ADDR', vringAddrPayload(0, at));
+    await kick(0);
+    expect(it.disk.callsOf('startVring')).toMatchObject([
+      [{ index: 0, packed: true, inOrder: false, size: 100, base: 0x8021_0003, addresses: at }],
+    ]);
+    it.disk.stoppedAt = 0xffff_fffe;
+    expect(await baseOf(0)).toBe(0xffff_fffe);
+  });
 });
 
 describe('eventfds', () => {

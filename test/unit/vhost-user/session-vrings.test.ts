@@ -38,6 +38,8 @@ describe('a ring starts at SET_VRING_KICK', () => {
           addresses: PLACE,
           base: 7,
           enabled: true,
+          packed: false,
+          inOrder: false,
           eventIdx: true,
           indirect: false,
           kickFd: 101,

@@ -3,14 +3,14 @@
  */
 import { describe, expect, test } from 'vitest';
 import {
-  activateSplit,
+  activateVring,
   invalidVringSize,
   misalignedVring,
 } from '../../../src/virtqueue/vring-config.ts';
 import { GuestRam, plainRam } from '../../support/mock-driver-memory.ts';
 import { ringPlace } from '../../support/mock-driver-ring.ts';
 
-const OPTIONS = { eventIdx: false, indirect: true, base: 0 };
+const OPTIONS = { packed: false, inOrder: false, eventIdx: false, indirect: true, base: 0 };
 const AT = 0x1000;
 const USER = 0x5500_0000_0000;
 
@@ -23,7 +23,7 @@ function start(size: number, shift: { desc?: number; avail?: number; used?: numb
     avail: USER + avail + (shift.avail ?? 0),
     used: USER + used + (shift.used ?? 0),
   };
-  return activateSplit(memory, { size, addresses }, OPTIONS);
+  return activateVring(memory, { size, addresses }, OPTIONS);
 }
 
 describe('size', () => {
@@ -41,7 +41,7 @@ describe('size', () => {
   test.each([0, 3, 65536])('a ring of %i entries does not start', (size) => {
     const memory = plainRam([AT, 0x10_0000]).deviceMemory();
     const { desc, avail, used } = ringPlace(USER + AT, 8);
-    expect(activateSplit(memory, { size, addresses: { desc, avail, used } }, OPTIONS)).toMatch(
+    expect(activateVring(memory, { size, addresses: { desc, avail, used } }, OPTIONS)).toMatch(
       /^num=/,
     );
   });
@@ -76,7 +76,7 @@ describe('alignment', () => {
       });
       const ram = new GuestRam([part(0, 'desc'), part(0x1000, 'avail'), part(0x2000, 'used')]);
       const addresses = { desc: 16, avail: 0x1010, used: 0x2010 };
-      expect(activateSplit(ram.deviceMemory(), { size: 8, addresses }, OPTIONS)).toBe(
+      expect(activateVring(ram.deviceMemory(), { size: 8, addresses }, OPTIONS)).toBe(
         'the mapping of the ring is not aligned as its address is',
       );
     },
@@ -101,13 +101,13 @@ describe('place', () => {
     const { desc, avail, used, end } = ringPlace(AT, 8);
     const memory = plainRam([AT, used + 8 - AT], [used + 8, end - used]).deviceMemory();
     const addresses = { desc: USER + desc, avail: USER + avail, used: USER + used };
-    expect(activateSplit(memory, { size: 8, addresses }, OPTIONS)).toMatch(/^used ring /);
+    expect(activateVring(memory, { size: 8, addresses }, OPTIONS)).toMatch(/^used ring /);
   });
 
   test('guest addresses are not taken for user addresses', () => {
     const { desc, avail, used, end } = ringPlace(AT, 8);
     const memory = plainRam([AT, end - AT]).deviceMemory();
-    const started = activateSplit(memory, { size: 8, addresses: { desc, avail, used } }, OPTIONS);
+    const started = activateVring(memory, { size: 8, addresses: { desc, avail, used } }, OPTIONS);
     expect(started).toMatch(/^descriptor table /);
   });
 
@@ -119,6 +119,6 @@ describe('place', () => {
       avail: USER + place.avail,
       used: USER + place.used,
     };
-    expect(typeof activateSplit(memory, { size: 8, addresses }, OPTIONS)).toBe('object');
+    expect(typeof activateVring(memory, { size: 8, addresses }, OPTIONS)).toBe('object');
   });
 });

@@ -1,0 +1,277 @@
+/**
+ * A packed virtqueue, device side: one ring of descriptors that both sides write, notification
+ * suppression in both directions. Works on typed arrays over the ring's own bytes; knows no fds and no
+ * device. Geometry is frozen in the constructor; any size. Source: virtio 1.3 §2.8.
+ */
+import {
+  VRING_DESC_F_NEXT,
+  VRING_DESC_F_WRITE,
+  VRING_PACKED_DESC_F_AVAIL,
+  VRING_PACKED_DESC_F_USED,
+  VRING_PACKED_EVENT_FLAG_DESC,
+  VRING_PACKED_EVENT_FLAG_DISABLE,
+  VRING_PACKED_EVENT_FLAG_ENABLE,
+  vringPackedDesc,
+  vringPackedDescEvent,
+} from '../../protocol/virtio-ring.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { loadAcquire16, loadAcquire32, storeRelease16, storeRelease32 } from './barrier.ts';
+import {
+  type DescriptorChain,
+  LIST_ID_FLAGS,
+  LIST_LENGTH,
+  LIST_WORDS,
+} from './descriptor-chain.ts';
+import {
+  INDEX_MASK,
+  lapDistance,
+  positionOf,
+  type WrappedIndex,
+  wrappedIndexOf,
+} from './packed-position.ts';
+import {
+  CHAIN_TOO_LONG,
+  HEAD_IN_FLIGHT,
+  HEAD_OUT_OF_RANGE,
+  RING_OVERRUN,
+} from './ring-violation.ts';
+import type { Vring } from './vring.ts';
+
+// In 16-bit units of a descriptor.
+const HALVES = vringPackedDesc.sizeBytes / 2;
+const ID = vringPackedDesc.at.id / 2;
+const FLAGS = vringPackedDesc.at.flags / 2;
+
+const AVAIL = 1 << VRING_PACKED_DESC_F_AVAIL;
+const USED = 1 << VRING_PACKED_DESC_F_USED;
+/** A descriptor's flags in the word that holds id and flags, and an event's beside its offset. */
+const FLAGS_SHIFT = 8 * (vringPackedDesc.at.flags - vringPackedDesc.at.id);
+const EVENT_FLAGS_SHIFT = 8 * (vringPackedDescEvent.at.flags - vringPackedDescEvent.at.off_wrap);
+const EVENT_FLAGS_MASK = 3;
+const OFF_WRAP_MASK = 0xffff;
+
+/** Chains that `availableCount` looks for: three times the largest batch that anybody takes. */
+const LOOK_AHEAD_MAX = 192;
+
+export interface PackedVringParts {
+  readonly size: number;
+  /** The descriptor ring, in 32-bit and in 16-bit units. */
+  readonly ring32: Uint32Array;
+  readonly ring16: Uint16Array;
+  /** One vring_packed_desc_event each: the driver's (read), the device's (written). */
+  readonly driverEvent: Uint32Array;
+  readonly deviceEvent: Uint32Array;
+}
+
+export interface PackedVringOptions {
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+  /** The next descriptors to take and to use. */
+  readonly avail: WrappedIndex;
+  readonly used: WrappedIndex;
+}
+
+export class PackedVring implements Vring {
+  readonly size: number;
+  inFlightCount = 0;
+  broken = 0;
+
+  readonly #memory: GuestMemory;
+  readonly #ring32: Uint32Array;
+  readonly #ring16: Uint16Array;
+  readonly #driverEvent: Uint32Array;
+  readonly #deviceEvent: Uint32Array;
+  readonly #eventIdx: boolean;
+  readonly #indirect: boolean;
+  /** By buffer id: the descriptors of its chain while it is in flight, else 0. */
+  readonly #listCount: Uint16Array;
+  /** Positions (packed-position.ts): next to take, next to write used, next that the driver looks at. */
+  #availAt: number;
+  #usedAt: number;
+  #publishedAt: number;
+  /** Descriptors taken and not yet replaced by used ones. */
+  #outstanding: number;
+  /** Flags of the used descriptor at #publishedAt, which show it and all after it to the driver. */
+  #firstFlags = 0;
+  /** How many chains were seen beyond #availAt, and where the next one would start. */
+  #seenCount = 0;
+  #seenAt = 0;
+
+  constructor(memory: GuestMemory, parts: PackedVringParts, options: PackedVringOptions) {
+    this.#memory = memory;
+    this.size = parts.size;
+    this.#ring32 = parts.ring32;
+    this.#ring16 = parts.ring16;
+    this.#driverEvent = parts.driverEvent;
+    this.#deviceEvent = parts.deviceEvent;
+    this.#eventIdx = options.eventIdx;
+    this.#indirect = options.indirect;
+    this.#listCount = new Uint16Array(parts.size);
+    this.#availAt = positionOf(options.avail, parts.size);
+    this.#usedAt = positionOf(options.used, parts.size);
+    this.#publishedAt = this.#usedAt;
+    this.#outstanding = lapDistance(this.#usedAt, this.#availAt, parts.size);
+  }
+
+  get base(): number {
+    const avail = wrappedIndexOf(this.#availAt, this.size);
+    const used = wrappedIndexOf(this.#usedAt, this.size);
+    return (avail | (used << 16)) >>> 0;
+  }
+
+  availableCount(): number {
+    if (this.broken !== 0) return 0;
+    if (!this.#isAvailable(this.#availAt)) {
+      this.#seenCount = 0;
+      return 0;
+    }
+    let count = this.#seenCount;
+    let at = count > 0 ? this.#seenAt : this.#availAt;
+    // The first descriptor of a chain is made available last (§2.8.6): the rest of it is there, too.
+    for (let budget = this.size; budget > 0 && count < LOOK_AHEAD_MAX; count++) {
+      if (!this.#isAvailable(at)) break;
+      let flags: number;
+      do {
+        flags = this.#ring16[this.#indexOf(at) * HALVES + FLAGS]!;
+        at = this.#advanced(at, 1);
+      } while (--budget > 0 && (flags & VRING_DESC_F_NEXT) !== 0);
+    }
+    this.#seenCount = count;
+    this.#seenAt = at;
+    return count;
+  }
+
+  pop(chain: DescriptorChain): number {
+    if (this.broken !== 0) return 0;
+    const count = this.#copyList(chain.list);
+    if (count === 0) return 0;
+    if (count < 0) return this.#violate(count);
+    chain.listCount = count;
+    const failure = chain.walkList(this.#memory, this.size, this.#indirect);
+    if (failure < 0) return this.#violate(failure);
+    const id = chain.head;
+    if (id >= this.size) return this.#violate(HEAD_OUT_OF_RANGE);
+    if (this.#listCount[id] !== 0) return this.#violate(HEAD_IN_FLIGHT);
+    this.#listCount[id] = count;
+    this.inFlightCount++;
+    this.#outstanding += count;
+    this.#availAt = this.#advanced(this.#availAt, count);
+    if (this.#seenCount > 0) this.#seenCount--;
+    return 1;
+  }
+
+  /**
+   * Copies the descriptors of the next chain out of the ring: how many, or the violation. Descriptors
+   * that were not given back cannot be made available again, whatever their flags say.
+   */
+  #copyList(list: Uint32Array): number {
+    const ring = this.#ring32;
+    const size = this.size;
+    const at = this.#availAt;
+    let index = this.#indexOf(at);
+    // Pairs with the driver's write barrier before it sets the first descriptor's flags (§2.8.21.1).
+    let word = loadAcquire32(ring, index * LIST_WORDS + LIST_ID_FLAGS);
+    if (((word >>> FLAGS_SHIFT) & (AVAIL | USED)) !== (at < size ? AVAIL : USED)) return 0;
+    const limit = size - this.#outstanding;
+    for (let count = 0; count < limit; ) {
+      const from = index * LIST_WORDS;
+      const to = count * LIST_WORDS;
+      list[to] = ring[from]!;
+      list[to + 1] = ring[from + 1]!;
+      list[to + LIST_LENGTH] = ring[from + LIST_LENGTH]!;
+      list[to + LIST_ID_FLAGS] = word;
+      count++;
+      if ((word & (VRING_DESC_F_NEXT << FLAGS_SHIFT)) === 0) return count;
+      index = index + 1 === size ? 0 : index + 1;
+      word = ring[index * LIST_WORDS + LIST_ID_FLAGS]!;
+    }
+    return limit === size ? CHAIN_TOO_LONG : RING_OVERRUN;
+  }
+
+  break(violation: number): void {
+    this.broken = violation;
+  }
+
+  refuse(id: number, violation: number): void {
+    // Nobody will push it: left in flight, it would keep a stop waiting for ever.
+    const count = this.#listCount[id]!;
+    this.#listCount[id] = 0;
+    this.inFlightCount--;
+    this.#outstanding -= count;
+    this.#availAt = this.#advanced(this.#availAt, 2 * this.size - count);
+    this.broken = violation;
+  }
+
+  push(id: number, writtenBytes: number): void {
+    const at = this.#usedAt;
+    const index = this.#indexOf(at);
+    const lap = at < this.size ? AVAIL | USED : 0;
+    const flags = writtenBytes > 0 ? lap | VRING_DESC_F_WRITE : lap;
+    this.#ring32[index * LIST_WORDS + LIST_LENGTH] = writtenBytes;
+    this.#ring16[index * HALVES + ID] = id;
+    // The driver looks at one descriptor (§2.8.2): the flags of that one are held back until `publish`.
+    if (at === this.#publishedAt) this.#firstFlags = flags;
+    else this.#ring16[index * HALVES + FLAGS] = flags;
+    const count = this.#listCount[id]!;
+    this.#usedAt = this.#advanced(at, count);
+    this.#listCount[id] = 0;
+    this.#outstanding -= count;
+    this.inFlightCount--;
+  }
+
+  publish(): boolean {
+    const oldAt = this.#publishedAt;
+    const newAt = this.#usedAt;
+    if (oldAt === newAt) return false;
+    // Pairs with the driver's read barrier after it sees the flags (§2.8.22); the full barrier keeps
+    // the load below after it, so that a driver which arms in between is not missed.
+    storeRelease16(this.#ring16, this.#indexOf(oldAt) * HALVES + FLAGS, this.#firstFlags);
+    this.#publishedAt = newAt;
+    const event = loadAcquire32(this.#driverEvent, 0);
+    const flags = (event >>> EVENT_FLAGS_SHIFT) & EVENT_FLAGS_MASK;
+    if (flags === VRING_PACKED_EVENT_FLAG_DISABLE) return false;
+    // What means nothing (an offset beyond the ring, DESC without EVENT_IDX, 3) gets a call too many.
+    const named = flags === VRING_PACKED_EVENT_FLAG_DESC && this.#eventIdx;
+    if (!named || (event & INDEX_MASK) >= this.size) return true;
+    const wantedAt = positionOf((event & OFF_WRAP_MASK) as WrappedIndex, this.size);
+    return lapDistance(oldAt, wantedAt, this.size) < lapDistance(oldAt, newAt, this.size);
+  }
+
+  suppressKicks(): void {
+    const event = VRING_PACKED_EVENT_FLAG_DISABLE << EVENT_FLAGS_SHIFT;
+    storeRelease32(this.#deviceEvent, 0, event);
+  }
+
+  armKicks(): boolean {
+    if (this.broken !== 0) return false;
+    // Offset and flags in one store: a driver sees both or neither.
+    const event = this.#eventIdx
+      ? wrappedIndexOf(this.#availAt, this.size) |
+        (VRING_PACKED_EVENT_FLAG_DESC << EVENT_FLAGS_SHIFT)
+      : VRING_PACKED_EVENT_FLAG_ENABLE << EVENT_FLAGS_SHIFT;
+    storeRelease32(this.#deviceEvent, 0, event);
+    // Pairs with the driver's barrier between flags and its look at this structure (§2.8.21.3.1).
+    return this.availableCount() !== 0;
+  }
+
+  /** Whether the driver has made the descriptor at a position available in this lap (§2.8.1). */
+  #isAvailable(at: number): boolean {
+    const flags = loadAcquire16(this.#ring16, this.#indexOf(at) * HALVES + FLAGS);
+    return (flags & (AVAIL | USED)) === (at < this.size ? AVAIL : USED);
+  }
+
+  #indexOf(at: number): number {
+    return at < this.size ? at : at - this.size;
+  }
+
+  /** At most two laps further. */
+  #advanced(at: number, count: number): number {
+    const next = at + count;
+    return next < 2 * this.size ? next : next - 2 * this.size;
+  }
+
+  #violate(violation: number): number {
+    this.broken = violation;
+    return violation;
+  }
+}
