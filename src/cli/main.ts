@@ -8,6 +8,7 @@ import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { helpText, OptionsError, parseCommandLine } from './options.ts';
 import { serve } from './serve.ts';
+import { TraceError } from './trace-file.ts';
 
 /** vhost-user.json, VHostUserBackendCapabilities. */
 const CAPABILITIES = { type: 'block', features: ['read-only', 'blk-file'] };
@@ -46,7 +47,7 @@ async function main(): Promise<number> {
 try {
   process.exit(await main());
 } catch (error) {
-  const expected = [OptionsError, BackingError, SocketError, WorkerError].some(
+  const expected = [OptionsError, BackingError, SocketError, TraceError, WorkerError].some(
     (kind) => error instanceof kind,
   );
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);

@@ -82,6 +82,11 @@ export const optionTable = {
     default: 'not asked for',
   },
   once: { value: null, meaning: 'end after the first front-end has disconnected' },
+  'trace-messages': {
+    value: 'FILE',
+    meaning:
+      'append every vhost-user message to FILE, readable, with its answer and the time it took',
+  },
   'log-level': { value: 'LEVEL', meaning: LOG_LEVELS.join(', '), default: 'info' },
   version: { value: null, meaning: 'print the version, and exit' },
   help: { value: null, meaning: 'print this, and exit' },
@@ -123,6 +128,8 @@ export interface ServeOptions {
   readonly once: boolean;
   /** Null: not asked for. */
   readonly cpuLatencyUs: number | null;
+  /** Null: no trace. */
+  readonly traceMessages: string | null;
   readonly logLevel: LogLevel;
 }
 
@@ -189,6 +196,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     once: values.once === true,
     cpuLatencyUs:
       values['cpu-latency-us'] === undefined ? null : integer(values, 'cpu-latency-us', 0, 1000),
+    traceMessages: path(values, 'trace-messages'),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
   };
 }
@@ -253,6 +261,13 @@ function sharedDiskOptions(
 function text(values: Values, name: OptionName): string | undefined {
   const value = values[name];
   return typeof value === 'string' ? value : undefined;
+}
+
+/** A path that may be left out, and not be empty. */
+function path(values: Values, name: OptionName): string | null {
+  const value = text(values, name);
+  if (value === '') throw new OptionsError(`--${name}= is empty, expected a path`);
+  return value ?? null;
 }
 
 function withDefault(values: Values, name: OptionName): string {

@@ -24,6 +24,7 @@ import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 import { resizeOnHangUp } from './resize.ts';
+import { TraceFile } from './trace-file.ts';
 
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
 const VIOLATION_LINES_MAX = 20;
@@ -158,11 +159,13 @@ async function serveDisk(
   socket: ServerSocket,
   once: boolean,
   log: Log,
+  traceFile: TraceFile | null,
 ): Promise<ServedDisk> {
   await open.workers.ready;
   const server = new Server(socket, open.disk, {
     once,
     log: (level, fields, text) => log[level](fields, text),
+    trace: traceFile?.writer(open.name),
     onConnect: () => log.info('front-end connected'),
     onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
   });
@@ -211,12 +214,13 @@ export async function serve(options: ServeOptions): Promise<number> {
   );
   const { cpuLatencyUs } = options;
   const cpuLatency = cpuLatencyUs === null ? null : openCpuLatency(cpuLatencyUs);
+  const trace = options.traceMessages === null ? null : new TraceFile(options.traceMessages, log);
   try {
     // All files before the first socket: what cannot be served is refused before anybody connects.
     const opened = options.disks.map((disk, i) => openDisk(disk, diskEvents(logs[i]!, abandon)));
     for (const disk of options.disks) sockets.push(listenFor(disk));
     for (const [i, open] of opened.entries()) {
-      disks.push(await serveDisk(open, sockets[i]!, options.once, logs[i]!));
+      disks.push(await serveDisk(open, sockets[i]!, options.once, logs[i]!, trace));
     }
   } catch (error) {
     stopAll();

@@ -12,7 +12,8 @@ import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
 import { openChannel } from './connection-channel.ts';
-import { MessageDecoder } from './message-decoder.ts';
+import { type Message, MessageDecoder } from './message-decoder.ts';
+import { MessageTrace } from './message-trace.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { Session } from './session.ts';
 import type { SessionDisk, SessionPort } from './session-port.ts';
@@ -30,20 +31,28 @@ export class Connection {
   readonly #decoder = new MessageDecoder();
   readonly #session: Session;
   readonly #log: ConnectionLog;
+  readonly #trace: MessageTrace | null;
   readonly #watch: FdWatch;
   #readable: () => void = () => {};
   #stopped = false;
 
-  /** Owns `fd` from here on. */
-  constructor(fd: number, disk: SessionDisk, log: ConnectionLog) {
+  /** Owns `fd` from here on. `writeTrace` takes a line for each message, when that is wanted. */
+  constructor(
+    fd: number,
+    disk: SessionDisk,
+    log: ConnectionLog,
+    writeTrace: ((line: string) => void) | null = null,
+  ) {
     this.#socket = new FdSocket(fd, vhostUserHeader.sizeBytes + VHOST_USER_MAX_PAYLOAD_BYTES);
     this.#log = log;
+    this.#trace =
+      writeTrace === null ? null : new MessageTrace(writeTrace, () => performance.now());
     this.#session = new Session({
       disk,
       send: (bytes) => this.#send(bytes),
       closeFd: closeSync,
       adoptEventfd,
-      openChannel,
+      openChannel: this.#trace?.channels(openChannel) ?? openChannel,
       after(milliseconds, callback) {
         const timer = setTimeout(callback, milliseconds);
         return () => clearTimeout(timer);
@@ -66,24 +75,37 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
+    this.#trace?.note('front-end connected');
+    let reason = 'front-end gone';
     try {
       for (let handled = 0; !this.#stopped; ) {
         const received = this.#receive();
         if (received === 'closed') break;
         if (received === 'wait') await this.#nextReadable();
         else if (received !== null) {
-          await this.#session.handle(received);
+          await this.#handle(received);
           if (++handled % MESSAGES_PER_TURN === 0) await setImmediate();
         }
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      reason = `front-end disconnected: ${error.message}`;
       this.#log('warn', { error: error.message }, 'front-end disconnected: it broke the protocol');
     } finally {
       this.#watch.stop();
       for (const fd of this.#decoder.takeFds()) closeSync(fd);
       await this.#session.end();
       closeSync(this.#socket.fd);
+      this.#trace?.note(reason);
+    }
+  }
+
+  async #handle(message: Message): Promise<void> {
+    this.#trace?.begin(message);
+    try {
+      await this.#session.handle(message);
+    } finally {
+      this.#trace?.end();
     }
   }
 
@@ -111,6 +133,7 @@ export class Connection {
 
   #send(bytes: Uint8Array): void {
     const result = this.#socket.send(bytes);
+    this.#trace?.reply(bytes, 0);
     if (result === 0) return;
     // Replies are a few bytes: a socket that takes none is full of what its front-end never reads.
     throw new ProtocolError(`cannot send a reply (${errnoName(result)})`, { fatal: true });

@@ -83,6 +83,8 @@ export interface ServerOptions {
   /** End after the first front-end has gone. */
   readonly once: boolean;
   readonly log: ConnectionLog;
+  /** Takes a line for each message of the front-end that has come as this one. */
+  readonly trace?: ((connection: number, line: string) => void) | undefined;
   readonly onConnect?: () => void;
   readonly onDisconnect?: () => void;
 }
@@ -96,6 +98,8 @@ export class Server {
   readonly #options: ServerOptions;
   readonly #watch: FdWatch | null;
   #connection: Connection | null = null;
+  /** Front-ends that have come so far. */
+  #connections = 0;
   #wake: () => void = () => {};
   #stopped = false;
 
@@ -144,7 +148,10 @@ export class Server {
 
   async #serve(fd: number): Promise<void> {
     this.#options.onConnect?.();
-    this.#connection = new Connection(fd, this.#disk, this.#options.log);
+    const { log, trace } = this.#options;
+    const connection = ++this.#connections;
+    const writeTrace = trace === undefined ? null : (line: string) => trace(connection, line);
+    this.#connection = new Connection(fd, this.#disk, log, writeTrace);
     await this.#connection.ended;
     this.#connection = null;
     this.#options.onDisconnect?.();
