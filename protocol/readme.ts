@@ -2,6 +2,8 @@
  * Renders protocol/README.md from the declarations of this room. A conformance test compares the
  * rendering with the file, so the document cannot go stale. Pure: returns the text.
  */
+
+import * as inflight from './inflight.ts';
 import * as ioUring from './io-uring.ts';
 import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
 import * as linux from './linux.ts';
@@ -13,6 +15,7 @@ const ROOMS: ReadonlyArray<readonly [file: string, module: Readonly<Record<strin
   ['virtio-ring.ts', virtioRing],
   ['virtio-blk.ts', virtioBlk],
   ['vhost-user.ts', vhostUser],
+  ['inflight.ts', inflight],
   ['io-uring.ts', ioUring],
   ['linux.ts', linux],
 ];

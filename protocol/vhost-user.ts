@@ -3,6 +3,7 @@
  * decoder's size, fd and feature checks, the session's dispatch and the documentation derive.
  * Source: QEMU docs/interop/vhost-user.rst (protocol features 0–23, front-end messages 1–45). Data only.
  */
+import { vhostUserInflight } from './inflight.ts';
 import { codes, type Layout, struct } from './layout.ts';
 
 const SOURCE = 'vhost-user.rst';
@@ -171,10 +172,15 @@ export interface MessageRow {
   readonly code: number;
   /** The fixed part of the payload; null = no payload. */
   readonly payload: Layout | null;
-  /** What may follow the fixed part: nothing, regions counted by the head, or config bytes. */
-  readonly tail?: 'regions' | 'config';
+  /**
+   * What may follow the fixed part: nothing, regions counted by the head, config bytes, or the padding that
+   * the struct has in C.
+   */
+  readonly tail?: 'regions' | 'config' | 'padding';
   readonly fds: FdRule;
   readonly reply: ReplyKind;
+  /** A file descriptor goes with the reply. */
+  readonly replyFd?: true;
   /** Bit number of the protocol feature without which the message is a violation; null = none. */
   readonly needs: number | null;
   readonly meaning: string;
@@ -193,6 +199,7 @@ const STATE = vhostVringState;
 const MEM_SLOTS = VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS;
 const CONFIG = VHOST_USER_PROTOCOL_F_CONFIG;
 const INBAND = VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
+const INFLIGHT = VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
 
 /** Every front-end message that vloop serves. A code that is not here is an unknown message. */
 export const vhostUserMessages = {
@@ -292,6 +299,22 @@ export const vhostUserMessages = {
     needs: CONFIG,
     meaning: 'writes the config space (writeback only)',
   }),
+  GET_INFLIGHT_FD: row('GET_INFLIGHT_FD', 31, {
+    ...GET,
+    payload: vhostUserInflight,
+    tail: 'padding',
+    replyFd: true,
+    needs: INFLIGHT,
+    meaning: 'makes a region that records requests in flight',
+  }),
+  SET_INFLIGHT_FD: row('SET_INFLIGHT_FD', 32, {
+    ...ACK,
+    payload: vhostUserInflight,
+    tail: 'padding',
+    fds: 1,
+    needs: INFLIGHT,
+    meaning: 'hands such a region back: what it records is finished',
+  }),
   GET_MAX_MEM_SLOTS: row('GET_MAX_MEM_SLOTS', 36, {
     ...GET,
     payload: null,
@@ -311,6 +334,12 @@ export const vhostUserMessages = {
     fds: 'optional',
     needs: MEM_SLOTS,
     meaning: 'removes a memory region',
+  }),
+  GET_VRING_BASE_SKIP_DRAIN: row('GET_VRING_BASE_SKIP_DRAIN', 45, {
+    ...GET,
+    payload: STATE,
+    needs: VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+    meaning: 'stops a ring at once: what is in flight stays recorded',
   }),
 } as const satisfies Readonly<Record<string, MessageRow>>;
 
@@ -364,8 +393,6 @@ export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
   VHOST_USER_POSTCOPY_ADVISE: 28,
   VHOST_USER_POSTCOPY_LISTEN: 29,
   VHOST_USER_POSTCOPY_END: 30,
-  VHOST_USER_GET_INFLIGHT_FD: 31,
-  VHOST_USER_SET_INFLIGHT_FD: 32,
   VHOST_USER_GPU_SET_SOCKET: 33,
   VHOST_USER_RESET_DEVICE: 34,
   VHOST_USER_VRING_KICK: 35,
@@ -375,7 +402,6 @@ export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
   VHOST_USER_SET_DEVICE_STATE_FD: 42,
   VHOST_USER_CHECK_DEVICE_STATE: 43,
   VHOST_USER_GET_SHMEM_CONFIG: 44,
-  VHOST_USER_GET_VRING_BASE_SKIP_DRAIN: 45,
 });
 
 /** `VHOST_USER_…` for any request code. */

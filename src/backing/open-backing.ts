@@ -62,8 +62,25 @@ function openOrExplain(path: string, readOnly: boolean, direct: boolean): number
   }
 }
 
+/**
+ * A process that was killed holds its lock until the kernel has ended the last operation that it had under
+ * way. Whoever takes the file over has to wait for that: it repeats those operations, and an old one that
+ * came after would undo what was written since.
+ */
+const LOCK_WAIT_MS = 2000;
+const LOCK_RETRY_MS = 5;
+
+function lockInTime(fd: number, exclusive: boolean): number {
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (let waitedMs = 0; ; waitedMs += LOCK_RETRY_MS) {
+    const result = lockFile(fd, exclusive);
+    if ((result !== -EAGAIN && result !== -EACCES) || waitedMs >= LOCK_WAIT_MS) return result;
+    Atomics.wait(sleeper, 0, 0, LOCK_RETRY_MS);
+  }
+}
+
 function lockOrExplain(fd: number, path: string, readOnly: boolean): void {
-  const result = lockFile(fd, !readOnly);
+  const result = lockInTime(fd, !readOnly);
   if (result === -EAGAIN || result === -EACCES) {
     const who = readOnly
       ? 'another process is writing it'

@@ -42,21 +42,28 @@ export class CommandContext {
   }
 
   finish(slot: number, status: number, usedBytes: number): void {
-    const buffer = this.commands.bounce[slot]!;
-    if (buffer >= 0) {
-      this.commands.bounce[slot] = -1;
-      const waiting = this.state.bounce.release(buffer);
-      if (waiting >= 0) this.#sink.resume(waiting);
-    }
+    if (this.commands.bounce[slot]! >= 0) this.releaseBounce(slot);
     this.#sink.finish(slot, status, usedBytes);
+  }
+
+  /**
+   * Gives the command's bounce buffer to the next that waits for one. A command that was waiting itself
+   * is told that one is there, and passes it on.
+   */
+  releaseBounce(slot: number): void {
+    const { commands, state } = this;
+    if (commands.bounced[slot] === 0) return;
+    const held = commands.bounce[slot]!;
+    const buffer = held >= 0 ? held : state.bounce.acquire(this.tagBase + slot);
+    commands.bounce[slot] = -1;
+    const waiting = state.bounce.release(buffer);
+    if (waiting >= 0) this.#sink.resume(waiting);
   }
 
   /** Ends a command with the status for -errno. */
   fail(slot: number, result: number): void {
     const { commands, state } = this;
-    // A durable write syncs: what it was told of lost pages, no later flush will hear.
-    if (result === -EIO && state.writeThrough && commands.op[slot] === OP_WRITE)
-      this.losePages(EIO);
+    this.noteLoss(slot, result);
     state.events.onIoError(commands.op[slot]!, -result, commands.offsetBytes[slot]!);
     this.finish(slot, statusOfResult(result), 1);
   }
@@ -70,9 +77,14 @@ export class CommandContext {
     return !direct && Atomics.load(shared, SHARED_FLUSH_ERRNO) !== 0;
   }
 
-  losePages(errno: number): void {
-    const { direct, shared } = this.state;
-    if (!direct) Atomics.compareExchange(shared, SHARED_FLUSH_ERRNO, 0, errno);
+  /** Remembers a failure that says that pages are lost, of which no later flush will hear. */
+  noteLoss(slot: number, result: number): void {
+    const { direct, shared, writeThrough } = this.state;
+    const { stage, op } = this.commands;
+    // A durable write syncs as well.
+    const isLoss =
+      stage[slot] === STAGE_FLUSH || (result === -EIO && writeThrough && op[slot] === OP_WRITE);
+    if (isLoss && !direct) Atomics.compareExchange(shared, SHARED_FLUSH_ERRNO, 0, -result);
   }
 
   /** Whether an operation may be repeated; when not, the command has failed with `result`. */

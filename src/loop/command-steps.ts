@@ -58,6 +58,13 @@ export class CommandSteps {
     else this.#ranges.onZeroes(slot, result);
   }
 
+  /** The command ends without an answer; what it holds is given back. `result` is its last. */
+  drop(slot: number, result: number): void {
+    // A sync is told once of lost pages: the next one must not take its silence for success.
+    if (result < 0) this.#context.noteLoss(slot, result);
+    this.#context.releaseBounce(slot);
+  }
+
   /** A bounce buffer may be there now for a command that waited for one. */
   resumeBounce(slot: number): void {
     this.#transfers.resumeBounce(slot);
@@ -92,7 +99,7 @@ export class CommandSteps {
   #onFlush(slot: number, result: number): void {
     const context = this.#context;
     if (result < 0) {
-      context.losePages(-result);
+      context.noteLoss(slot, result);
       context.state.events.onIoError(context.commands.op[slot]!, -result, 0);
     }
     const failed = result < 0 || context.pagesAreLost;

@@ -73,6 +73,10 @@ export class LoopQueue {
   enabled: boolean;
   /** Set by GET_VRING_BASE: nothing new is popped while what is in flight ends. */
   stopping = false;
+  /** Results are dropped: what they answer stays recorded in the in-flight region. */
+  #suspended = false;
+  /** Commands whose last result was dropped. */
+  #dropped = 0;
   callFd: number;
 
   readonly #state: LoopState;
@@ -104,6 +108,37 @@ export class LoopQueue {
     return this.enabled && !this.stopping;
   }
 
+  /** Whether no operation is under way that could touch guest memory. */
+  get quiet(): boolean {
+    return this.vring.inFlightCount === this.#dropped;
+  }
+
+  /**
+   * Starts what an earlier process or an earlier start of the ring had taken and not answered, whether
+   * the ring is enabled or not: it was when they were taken. How many there were.
+   */
+  takeUp(): number {
+    let count = 0;
+    let popped = this.vring.popRecorded(this.#chain);
+    for (; popped > 0; popped = this.vring.popRecorded(this.#chain)) {
+      if (!this.#startDecoded()) return count;
+      count++;
+    }
+    if (popped < 0) this.#violated(popped);
+    return count;
+  }
+
+  /**
+   * Stops at once, without answering what is in flight: a result that comes in is dropped, and no further
+   * operation follows it. The engine cannot take back what it has; whoever stops the ring waits until it
+   * is `quiet`.
+   */
+  suspend(): void {
+    this.publish();
+    this.stopping = true;
+    this.#suspended = true;
+  }
+
   /** Whether there is something to serve right now. */
   hasWork(): boolean {
     return this.#canPop && this.vring.availableCount() !== 0;
@@ -125,20 +160,29 @@ export class LoopQueue {
     let takenBytes = 0;
     while (taken < limit && takenBytes < SERVE_BYTES_MAX) {
       const popped = this.vring.pop(this.#chain);
-      if (popped === 0) break;
-      const failure =
-        popped < 0 ? popped : this.#request.decode(this.#chain, this.#memory, this.#state.limits);
-      if (failure < 0) {
-        if (popped > 0) this.vring.refuse(this.#chain.head, failure);
-        this.#counters[COUNT_VIOLATIONS]!++;
-        this.#state.events.onViolation(this.index, failure);
-        break;
-      }
+      if (popped < 0) this.#violated(popped);
+      if (popped <= 0 || !this.#startDecoded()) break;
       taken++;
       takenBytes += this.#request.lengthBytes;
-      this.#start(this.#chain.head);
     }
     return taken === limit || takenBytes >= SERVE_BYTES_MAX;
+  }
+
+  /** Starts the request of the chain that was popped. False: it is none, and the ring is broken. */
+  #startDecoded(): boolean {
+    const failure = this.#request.decode(this.#chain, this.#memory, this.#state.limits);
+    if (failure < 0) {
+      this.vring.refuse(this.#chain.head, failure);
+      this.#violated(failure);
+      return false;
+    }
+    this.#start(this.#chain.head);
+    return true;
+  }
+
+  #violated(violation: number): void {
+    this.#counters[COUNT_VIOLATIONS]!++;
+    this.#state.events.onViolation(this.index, violation);
   }
 
   /** Publishes what has completed and calls the driver if it wants that. */
@@ -150,11 +194,18 @@ export class LoopQueue {
   }
 
   onResult(slot: number, result: number): void {
-    this.#steps.onResult(slot, result);
+    if (this.#suspended) this.#drop(slot, result);
+    else this.#steps.onResult(slot, result);
   }
 
   resumeBounce(slot: number): void {
-    this.#steps.resumeBounce(slot);
+    if (this.#suspended) this.#drop(slot, 0);
+    else this.#steps.resumeBounce(slot);
+  }
+
+  #drop(slot: number, result: number): void {
+    this.#dropped++;
+    this.#steps.drop(slot, result);
   }
 
   resume(tag: number): void {

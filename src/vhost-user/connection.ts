@@ -49,7 +49,7 @@ export class Connection {
       writeTrace === null ? null : new MessageTrace(writeTrace, () => performance.now());
     this.#session = new Session({
       disk,
-      send: (bytes) => this.#send(bytes),
+      send: (bytes, fds) => this.#send(bytes, fds),
       closeFd: closeSync,
       adoptEventfd,
       openChannel: this.#trace?.channels(openChannel) ?? openChannel,
@@ -131,9 +131,9 @@ export class Connection {
     return this.#decoder.push(received, fds);
   }
 
-  #send(bytes: Uint8Array): void {
-    const result = this.#socket.send(bytes);
-    this.#trace?.reply(bytes, 0);
+  #send(bytes: Uint8Array, fds?: readonly number[]): void {
+    const result = this.#socket.send(bytes, fds);
+    this.#trace?.reply(bytes, fds?.length ?? 0);
     if (result === 0) return;
     // Replies are a few bytes: a socket that takes none is full of what its front-end never reads.
     throw new ProtocolError(`cannot send a reply (${errnoName(result)})`, { fatal: true });

@@ -140,6 +140,12 @@ export class MessageDecoder {
       // QEMU sends the whole table; others only the regions that there are.
       const needed = vhostMemoryHead.sizeBytes + count * vhostMemoryRegion.sizeBytes;
       if (payload.byteLength < needed) fail(`size=${payload.byteLength}, expected ${needed}`);
+    } else if (row.tail === 'padding') {
+      const { sizeBytes } = row.payload!;
+      const padded = Math.ceil(sizeBytes / 8) * 8;
+      if (payload.byteLength !== sizeBytes && payload.byteLength !== padded) {
+        fail(`size=${payload.byteLength}, expected ${sizeBytes} or ${padded}`);
+      }
     } else if (row.tail === 'config') {
       const size = payload.getUint32(vhostUserConfigHead.at.size, true);
       const needed = vhostUserConfigHead.sizeBytes + size;

@@ -4,6 +4,7 @@
  * Refusals are sentences; a rejected promise is the disk's own failure and ends the session.
  */
 import type { RegionDescription } from '../memory/region-table.ts';
+import type { InflightDescription } from '../worker/inflight-memory.ts';
 import type { VringStart } from '../worker/messages.ts';
 
 export interface SessionDisk {
@@ -20,12 +21,26 @@ export interface SessionDisk {
   replaceRegions(
     regions: ReadonlyArray<{ readonly region: RegionDescription; readonly fd: number }>,
   ): Promise<string | null>;
-  /** fds of a vring are borrowed until it has stopped or the fd was replaced. */
-  startVring(start: VringStart): Promise<string | null>;
-  /** Drains, stops, answers where the ring stands: its next base. */
-  stopVring(index: number): Promise<number>;
+  /**
+   * How many requests in flight were taken up again, or why it cannot run. fds of a vring are borrowed until
+   * it has stopped or the fd was replaced.
+   */
+  startVring(start: VringStart): Promise<string | number>;
+  /**
+   * Drains, stops, answers where the ring stands: its next base. `suspend`: what is in flight is left to the in-flight
+   * region, if there is one.
+   */
+  stopVring(index: number, options?: { readonly suspend?: boolean }): Promise<number>;
   setVringEnabled(index: number, enabled: boolean): Promise<void>;
   setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void>;
+  /** Makes an in-flight region and uses it; no vring runs. Its fd is the caller's. */
+  createInflight(
+    queueCount: number,
+    queueSize: number,
+    packed: boolean | null,
+  ): { fd: number; description: InflightDescription } | string;
+  /** Uses an in-flight region; no vring runs. The fd is only borrowed for the call. */
+  setInflight(description: InflightDescription, fd: number): string | null;
   /** Signals an eventfd of a vring that does not run. */
   signal(fd: number): void;
   /** The session is over: everything back to how it was before. */
@@ -48,7 +63,8 @@ export interface ChannelSocket {
 
 export interface SessionPort {
   readonly disk: SessionDisk;
-  send(bytes: Uint8Array): void;
+  /** `fds` go with the first byte and stay the caller's. */
+  send(bytes: Uint8Array, fds?: readonly number[]): void;
   closeFd(fd: number): void;
   /** False: the fd is no eventfd, and writing to it could block a worker for good. */
   adoptEventfd(fd: number): boolean;

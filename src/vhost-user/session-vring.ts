@@ -13,6 +13,8 @@ export class SessionVring {
   addresses: VringAddresses | null = null;
   started = false;
   enabled = false;
+  /** It was stopped with nothing in flight: the front-end's base is right, whatever a region says. */
+  drained = false;
   readonly fds: Record<VringFd, number> = { kick: -1, call: -1, err: -1 };
 
   constructor(index: number) {

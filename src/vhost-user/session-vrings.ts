@@ -21,7 +21,7 @@ import {
 import { hasFeature } from '../blk/features.ts';
 import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
 import { encodeReply } from './message-encoder.ts';
-import { ProtocolError, refuseWith } from './protocol-error.ts';
+import { ProtocolError } from './protocol-error.ts';
 import type { SessionPort } from './session-port.ts';
 import { SessionVring, type VringFd } from './session-vring.ts';
 
@@ -47,6 +47,11 @@ export class SessionVrings {
 
   get anyStarted(): boolean {
     return this.#vrings.some((vring) => vring.started);
+  }
+
+  /** Another in-flight region: it says what is in flight from here on. */
+  forgetDrained(): void {
+    for (const vring of this.#vrings) vring.drained = false;
   }
 
   async enableAll(enabled: boolean): Promise<void> {
@@ -85,7 +90,9 @@ export class SessionVrings {
     const { at } = vhostVringState;
     const vring = this.#vring(row, payload.getUint32(at.index, true));
     const num = payload.getUint32(at.num, true);
-    if (row === M.GET_VRING_BASE) return this.#getVringBase(vring);
+    if (row === M.GET_VRING_BASE || row === M.GET_VRING_BASE_SKIP_DRAIN) {
+      return this.#getVringBase(row, vring);
+    }
     if (row === M.SET_VRING_ENABLE) {
       if (this.#features.set && !hasFeature(this.#features.word, VHOST_USER_F_PROTOCOL_FEATURES)) {
         throw new ProtocolError(`${row.name} without VHOST_USER_F_PROTOCOL_FEATURES negotiated`);
@@ -142,10 +149,12 @@ export class SessionVrings {
     if (vring.started) await this.#port.disk.setVringEnabled(vring.index, enabled);
   }
 
-  async #getVringBase(vring: SessionVring): Promise<Uint8Array> {
+  async #getVringBase(row: MessageRow, vring: SessionVring): Promise<Uint8Array> {
+    const suspend = row === M.GET_VRING_BASE_SKIP_DRAIN;
     if (vring.started) {
-      vring.base = await this.#port.disk.stopVring(vring.index);
+      vring.base = await this.#port.disk.stopVring(vring.index, { suspend });
       vring.started = false;
+      vring.drained = !suspend;
       this.#close(vring.replaceFd('kick', -1));
       this.#close(vring.replaceFd('call', -1));
     }
@@ -153,7 +162,7 @@ export class SessionVrings {
     const view = new DataView(payload.buffer);
     view.setUint32(vhostVringState.at.index, vring.index, true);
     view.setUint32(vhostVringState.at.num, vring.base, true);
-    return encodeReply(M.GET_VRING_BASE.code, payload);
+    return encodeReply(row.code, payload);
   }
 
   /** SET_VRING_KICK, CALL and ERR: takes the fd out of `fds`. */
@@ -194,7 +203,7 @@ export class SessionVrings {
       this.#close(vring.replaceFd('kick', -1));
       throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
     }
-    const refusal = await this.#port.disk.startVring({
+    const started = await this.#port.disk.startVring({
       index,
       size,
       addresses,
@@ -207,12 +216,22 @@ export class SessionVrings {
       kickFd: fds.kick,
       callFd: fds.call,
       errFd: fds.err,
+      recover: !vring.drained,
     });
-    if (refusal !== null) this.#close(vring.replaceFd('kick', -1));
-    refuseWith(row, refusal);
+    if (typeof started === 'string') {
+      this.#close(vring.replaceFd('kick', -1));
+      throw new ProtocolError(`${row.name}: ${started}`);
+    }
     vring.started = true;
     const layout = this.#packed ? 'packed' : 'split';
     this.#port.log('debug', { vring: index, layout, size, base, enabled }, 'vring started');
+    if (started > 0) {
+      this.#port.log(
+        'info',
+        { vring: index, requests: started },
+        'requests in flight taken up again',
+      );
+    }
   }
 }
 

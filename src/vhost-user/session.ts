@@ -13,6 +13,9 @@ import {
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostMemoryHead,
@@ -34,6 +37,7 @@ import { hasFeature } from '../blk/features.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
 import { BackendChannel } from './backend-channel.ts';
 import { readConfigRange, writtenWriteback } from './config-messages.ts';
+import { getInflightFd, setInflightFd } from './inflight-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
@@ -46,6 +50,9 @@ const PROTOCOL_FEATURES = bitsToWord(
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
 );
 
 /** What the ring was activated with; it cannot change while a vring runs. */
@@ -89,7 +96,7 @@ export class Session {
       this.#requireFeature(row);
       const reply = await this.#dispatch(row, message);
       this.#announceConfig();
-      if (reply !== null) this.#port.send(reply);
+      if (reply !== null) this.#port.send(reply, row.replyFd ? message.fds : []);
       else if (acks) this.#port.send(encodeU64Reply(row.code, 0n));
     } catch (error) {
       if (!(error instanceof ProtocolError) || error.fatal) throw error;
@@ -157,6 +164,7 @@ export class Session {
       case M.SET_VRING_BASE:
       case M.SET_VRING_ENABLE:
       case M.GET_VRING_BASE:
+      case M.GET_VRING_BASE_SKIP_DRAIN:
         return this.#vrings.state(row, payload);
       case M.SET_VRING_ADDR:
         return this.#vrings.setAddresses(payload);
@@ -166,6 +174,9 @@ export class Session {
         return this.#vrings.setFd(row, 'call', payload, fds);
       case M.SET_VRING_ERR:
         return this.#vrings.setFd(row, 'err', payload, fds);
+      case M.GET_INFLIGHT_FD:
+      case M.SET_INFLIGHT_FD:
+        return this.#inflight(row, payload, fds);
       case M.GET_CONFIG:
         return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
       case M.SET_CONFIG:
@@ -214,8 +225,32 @@ export class Session {
       const bits = namesOfBits(vhostUserProtocolFeatures, unoffered).join(', ');
       throw new ProtocolError(`${M.SET_PROTOCOL_FEATURES.name}: ${bits} not offered`);
     }
+    const needed = bitsToWord(
+      VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+      VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+    );
+    if (
+      hasFeature(acked, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN) &&
+      (acked & needed) !== needed
+    ) {
+      const bits = namesOfBits(vhostUserProtocolFeatures, needed).join(' and ');
+      throw new ProtocolError(
+        `${M.SET_PROTOCOL_FEATURES.name}: VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN without ${bits}`,
+      );
+    }
     this.#protocolFeatures = acked;
     return null;
+  }
+
+  /** The region cannot change under a running vring. */
+  #inflight(row: MessageRow, payload: DataView, fds: number[]): Uint8Array | null {
+    if (this.#vrings.anyStarted) throw new ProtocolError(`${row.name}: a vring is running`);
+    this.#vrings.forgetDrained();
+    const { disk } = this.#port;
+    if (row === M.SET_INFLIGHT_FD) return setInflightFd(disk, payload, fds[0]!);
+    const { word, set } = this.#features;
+    const packed = set ? hasFeature(word, VIRTIO_F_RING_PACKED) : null;
+    return getInflightFd(disk, payload, packed, fds);
   }
 
   /** Deprecated: "disable all rings", and keep the connection's state. */

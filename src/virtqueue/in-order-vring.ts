@@ -40,12 +40,21 @@ export class InOrderVring implements Vring {
 
   pop(chain: DescriptorChain): number {
     const popped = this.#vring.pop(chain);
-    if (popped === 1) {
-      const last = this.#first + this.#count;
-      this.#order[last < this.size ? last : last - this.size] = chain.head;
-      this.#count++;
-    }
+    if (popped === 1) this.#remember(chain.head);
     return popped;
+  }
+
+  /** Recorded chains come in the order in which they were taken. */
+  popRecorded(chain: DescriptorChain): number {
+    const popped = this.#vring.popRecorded(chain);
+    if (popped === 1) this.#remember(chain.head);
+    return popped;
+  }
+
+  #remember(head: number): void {
+    const last = this.#first + this.#count;
+    this.#order[last < this.size ? last : last - this.size] = head;
+    this.#count++;
   }
 
   break(violation: number): void {

@@ -160,6 +160,10 @@ export class PackedVring implements Vring {
     return 1;
   }
 
+  popRecorded(): number {
+    return 0;
+  }
+
   /**
    * Copies the descriptors of the next chain out of the ring: how many, or the violation. Descriptors
    * that were not given back cannot be made available again, whatever their flags say.

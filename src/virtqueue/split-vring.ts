@@ -9,6 +9,7 @@ import { loadAcquire16, storeRelease16 } from './barrier.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { idxDistance, vringNeedEvent } from './need-event.ts';
 import { AVAIL_IDX_JUMP, HEAD_IN_FLIGHT, HEAD_OUT_OF_RANGE } from './ring-violation.ts';
+import type { SplitInflight } from './split-inflight.ts';
 import type { Vring } from './vring.ts';
 
 // Positions in 16-bit units: both rings open with flags, idx (vring_avail, vring_used).
@@ -32,6 +33,8 @@ export interface SplitVringOptions {
   readonly indirect: boolean;
   /** The next avail index to take (SET_VRING_BASE). */
   readonly base: number;
+  /** Where heads in flight are recorded; null: nowhere. */
+  readonly inflight: SplitInflight | null;
 }
 
 export class SplitVring implements Vring {
@@ -54,6 +57,10 @@ export class SplitVring implements Vring {
   #seenAvailIdx: number;
   #nextUsedIdx: number;
   #publishedUsedIdx: number;
+  readonly #inflight: SplitInflight | null;
+  /** How many of the recorded heads have been taken up again. */
+  #takenUp = 0;
+  #takingUp = false;
 
   constructor(memory: GuestMemory, parts: SplitVringParts, options: SplitVringOptions) {
     this.#memory = memory;
@@ -73,6 +80,14 @@ export class SplitVring implements Vring {
     this.#publishedUsedIdx = this.#nextUsedIdx;
     // With EVENT_IDX flags must be 0 (§2.7.10.2), also where a device without it left NO_NOTIFY.
     if (options.eventIdx) storeRelease16(parts.used, FLAGS, 0);
+    const inflight = options.inflight;
+    this.#inflight = inflight;
+    if (inflight?.recovered) {
+      // Whatever was taken was either answered or is recorded: that says where the avail ring stands.
+      this.#nextAvailIdx = (this.#nextUsedIdx + inflight.recorded.length) & 0xffff;
+      this.#seenAvailIdx = this.#nextAvailIdx;
+      for (const head of inflight.recorded) this.#inFlight[head] = 1;
+    }
   }
 
   get base(): number {
@@ -105,7 +120,20 @@ export class SplitVring implements Vring {
     if (failure < 0) return this.#violate(failure);
     this.#inFlight[head] = 1;
     this.inFlightCount++;
+    if (this.#inflight !== null) this.#inflight.take(head);
     this.#nextAvailIdx = (nextAvailIdx + 1) & 0xffff;
+    return 1;
+  }
+
+  popRecorded(chain: DescriptorChain): number {
+    const recorded = this.#inflight?.recorded ?? [];
+    this.#takingUp = this.broken === 0 && this.#takenUp < recorded.length;
+    if (!this.#takingUp) return 0;
+    const head = recorded[this.#takenUp]!;
+    const failure = chain.walk(this.#memory, this.#desc, this.size, head, this.#indirect);
+    if (failure < 0) return this.#violate(failure);
+    this.#takenUp++;
+    this.inFlightCount++;
     return 1;
   }
 
@@ -114,14 +142,18 @@ export class SplitVring implements Vring {
   }
 
   refuse(head: number, violation: number): void {
-    // Nobody will push it: left in flight, it would keep a stop waiting for ever.
-    this.#inFlight[head] = 0;
-    this.inFlightCount--;
-    this.#nextAvailIdx = (this.#nextAvailIdx - 1) & 0xffff;
     this.broken = violation;
+    // Nobody will push it: left in flight, it would keep a stop waiting for ever.
+    this.inFlightCount--;
+    // What was recorded stays so, and was taken long ago.
+    if (this.#takingUp) return;
+    this.#inFlight[head] = 0;
+    this.#nextAvailIdx = (this.#nextAvailIdx - 1) & 0xffff;
+    if (this.#inflight !== null) this.#inflight.untake(head);
   }
 
   push(head: number, writtenBytes: number): void {
+    if (this.#inflight !== null) this.#inflight.answer(head);
     const element = 1 + 2 * (this.#nextUsedIdx & this.#mask);
     this.#used32[element] = head;
     this.#used32[element + 1] = writtenBytes;
@@ -138,6 +170,7 @@ export class SplitVring implements Vring {
     // the loads below after it, so that a driver which arms in between is not missed.
     storeRelease16(this.#used, IDX, newIdx);
     this.#publishedUsedIdx = newIdx;
+    if (this.#inflight !== null) this.#inflight.settle(newIdx);
     if (this.#eventIdx) {
       const usedEvent = loadAcquire16(this.#avail, RING + this.size);
       return vringNeedEvent(usedEvent, newIdx, oldIdx);

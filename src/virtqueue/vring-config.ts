@@ -13,13 +13,17 @@ import {
   vringDescTableBytes,
   vringPackedDescEvent,
   vringPackedRingBytes,
+  vringUsed,
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { loadAcquire16 } from './barrier.ts';
 import { InOrderVring } from './in-order-vring.ts';
+import type { QueueInflight } from './inflight-region.ts';
 import { availOfBase, invalidPackedBase, usedOfBase } from './packed-position.ts';
 import { PackedVring } from './packed-vring.ts';
-import { SplitVring, type SplitVringOptions } from './split-vring.ts';
+import { SplitInflight } from './split-inflight.ts';
+import { SplitVring } from './split-vring.ts';
 import type { Vring } from './vring.ts';
 
 /**
@@ -45,6 +49,8 @@ export interface VringOptions {
   readonly indirect: boolean;
   /** SET_VRING_BASE: the next avail index; of a packed ring both indices with their wrap counters. */
   readonly base: number;
+  /** The ring's part of the in-flight region, if there is one. */
+  readonly inflight?: QueueInflight | null;
 }
 
 type NamedPart = readonly [name: string, address: number, alignment: number];
@@ -121,7 +127,7 @@ function locateParts(
 function activateSplit(
   memory: GuestMemory,
   { size, addresses }: VringGeometry,
-  options: SplitVringOptions,
+  options: VringOptions,
 ): Vring | string {
   const bytes = [vringDescTableBytes(size), vringAvailBytes(size), vringUsedBytes(size)] as const;
   const places = locateParts(memory, partsOf(addresses, false), bytes);
@@ -134,7 +140,11 @@ function activateSplit(
     used: new Uint16Array(used.buffer, used.at, vringUsedBytes(size) / 2),
     used32: new Uint32Array(used.buffer, used.at, 1 + 2 * size),
   };
-  return new SplitVring(memory, parts, options);
+  const queue = options.inflight ?? null;
+  const usedIdx = loadAcquire16(parts.used, vringUsed.at.idx / 2);
+  const inflight = queue === null ? null : SplitInflight.open(queue, size, usedIdx);
+  if (typeof inflight === 'string') return inflight;
+  return new SplitVring(memory, parts, { ...options, inflight });
 }
 
 function activatePacked(

@@ -13,9 +13,17 @@ export interface Vring {
   readonly broken: number;
   /** Takes the next chain: 1 = `chain` holds it, 0 = none, negative = violation, the ring is broken. */
   pop(chain: DescriptorChain): number;
+  /**
+   * Takes the next of the chains that an in-flight region says were taken before this ring started; the
+   * answers are those of `pop`. Called until there is none, before the first `pop`.
+   */
+  popRecorded(chain: DescriptorChain): number;
   /** Breaks the ring. */
   break(violation: number): void;
-  /** Breaks the ring for a violation found in the chain just taken, which counts as never taken. */
+  /**
+   * Breaks the ring for a violation found in the chain just taken, which counts as never taken, or goes
+   * on being recorded.
+   */
   refuse(head: number, violation: number): void;
   /** Chains that the driver has made available and that were not taken yet; 0 when `pop` would find none. */
   availableCount(): number;

@@ -18,6 +18,7 @@ import { answeredRequests, sumCounters } from '../loop/counters.ts';
 import { type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
+import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
 
@@ -31,6 +32,7 @@ export class LoopDisk {
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
   readonly #running = new Set<number>();
   #shape: DiskShape;
+  #inflight: InflightMemory | null = null;
   #acked = 0n;
   #writeback = true;
 
@@ -136,16 +138,26 @@ export class LoopDisk {
     return refusal;
   }
 
-  async startVring(start: VringStart): Promise<string | null> {
-    const answer = await this.#askOwner(start.index, { kind: 'startVring', vring: start });
-    if (typeof answer === 'string') return answer;
+  /** How many requests in flight were taken up again, or why it cannot run. */
+  async startVring(start: VringStart): Promise<string | number> {
+    const inflight = this.#inflight?.placeOf(start.index) ?? null;
+    if (typeof inflight === 'string') return inflight;
+    const answer = await this.#askOwner(start.index, {
+      kind: 'startVring',
+      vring: start,
+      inflight,
+    });
+    if (typeof answer !== 'number') return answer ?? 'it does not start';
     this.#running.add(start.index);
-    return null;
+    return answer;
   }
 
-  /** Stops a vring when its last request has completed; answers where it stands. */
-  async stopVring(index: number): Promise<number> {
-    const answer = await this.#askOwner(index, { kind: 'stopVring', index });
+  /**
+   * Stops a vring when its last request has completed, or at once: then what is in flight stays recorded
+   * in the in-flight region. Answers where it stands.
+   */
+  async stopVring(index: number, { suspend = false } = {}): Promise<number> {
+    const answer = await this.#askOwner(index, { kind: 'stopVring', index, suspend });
     if (typeof answer !== 'number') throw new Error(`stopVring ${index}: ${answer}`);
     this.#running.delete(index);
     return answer;
@@ -159,6 +171,31 @@ export class LoopDisk {
     await this.#askOwner(index, { kind: 'setFd', index, which, fd });
   }
 
+  /** Makes an in-flight region and uses it from now on; no vring runs. Its fd is the caller's. */
+  createInflight(
+    queueCount: number,
+    queueSize: number,
+    packed: boolean | null,
+  ): { fd: number; description: InflightDescription } | string {
+    const made = InflightMemory.create(queueCount, queueSize, packed);
+    if (typeof made === 'string') return made;
+    this.#replaceInflight(made.memory);
+    return made;
+  }
+
+  /** Uses a region that the front-end has kept; no vring runs. null, or why not. */
+  setInflight(description: InflightDescription, fd: number): string | null {
+    const memory = InflightMemory.map(description, fd);
+    if (typeof memory === 'string') return memory;
+    this.#replaceInflight(memory);
+    return null;
+  }
+
+  #replaceInflight(memory: InflightMemory | null): void {
+    this.#inflight?.unmap();
+    this.#inflight = memory;
+  }
+
   /** Signals a call eventfd of a vring that does not run. */
   signal(fd: number): void {
     signalEventfd(fd);
@@ -167,6 +204,7 @@ export class LoopDisk {
   /** The front-end has gone: back to how the disk was before it came. */
   async reset(): Promise<void> {
     for (const index of [...this.#running]) await this.stopVring(index);
+    this.#replaceInflight(null);
     await this.replaceRegions([]);
     this.#acked = 0n;
     this.#writeback = true;

@@ -6,6 +6,7 @@ import type { Engine, IoPath } from '../backing/choose-engine.ts';
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
 import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
+import type { InflightPlace } from './inflight-memory.ts';
 
 /** What a worker needs to be born with; fds and shared memory are the process's. */
 export interface WorkerBirth {
@@ -51,6 +52,8 @@ export interface VringStart extends VringOptions {
   readonly kickFd: number;
   readonly callFd: number;
   readonly errFd: number;
+  /** Whether the in-flight region, if there is one, says where the ring stands (see QueueInflight). */
+  readonly recover: boolean;
 }
 
 export type WorkerRequest =
@@ -59,8 +62,17 @@ export type WorkerRequest =
       readonly removeSlots: readonly number[];
       readonly add: readonly MappedRegion[];
     }
-  | { readonly kind: 'startVring'; readonly vring: VringStart }
-  | { readonly kind: 'stopVring'; readonly index: number }
+  | {
+      readonly kind: 'startVring';
+      readonly vring: VringStart;
+      readonly inflight: InflightPlace | null;
+    }
+  | {
+      readonly kind: 'stopVring';
+      readonly index: number;
+      /** Leave what is in flight to the in-flight region instead of completing it. */
+      readonly suspend: boolean;
+    }
   | { readonly kind: 'setEnabled'; readonly index: number; readonly enabled: boolean }
   | {
       readonly kind: 'setFd';
@@ -71,7 +83,10 @@ export type WorkerRequest =
   | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
   | { readonly kind: 'exit' };
 
-/** stopVring answers where the ring stands (its base); everything else null. A string is why it was refused. */
+/**
+ * startVring answers how many requests it has taken up again, stopVring where the ring stands (its base); everything else
+ * null. A string is why it was refused.
+ */
 export type WorkerAnswer = number | string | null;
 
 export interface NumberedRequest {

@@ -11,7 +11,10 @@ import { LoopQueue } from '../loop/loop-queue.ts';
 import type { LoopState } from '../loop/loop-state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
+import { viewMemory } from '../sys/mmap.ts';
+import { type InflightViews, viewInflight } from '../virtqueue/inflight-region.ts';
 import { activateVring } from '../virtqueue/vring-config.ts';
+import type { InflightPlace } from './inflight-memory.ts';
 import type { LoopWorker } from './loop-worker.ts';
 import type { NumberedRequest, VringStart, WorkerAnswer, WorkerRequest } from './messages.ts';
 
@@ -22,6 +25,7 @@ interface StartedVring {
   base: number;
   /** The violation that broke it, or 0: new memory does not mend a ring. */
   broken: number;
+  readonly inflight: { readonly views: InflightViews; readonly entryCount: number } | null;
 }
 
 export interface WorkerVringsParts {
@@ -59,8 +63,10 @@ export class WorkerVrings {
   carryOut(numbered: NumberedRequest): void {
     const { request } = numbered;
     if (request.kind === 'stopVring') {
-      const queue = this.#vrings.get(request.index)?.queue;
-      if (queue) queue.stopping = true;
+      const vring = this.#vrings.get(request.index);
+      if (vring?.queue) vring.queue.stopping = true;
+      // Without a region there is nowhere to leave what is in flight.
+      if (request.suspend && vring?.inflight) vring.queue?.suspend();
     } else if (request.kind === 'changeRegions' && request.removeSlots.length > 0) {
       for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = true;
     }
@@ -79,7 +85,7 @@ export class WorkerVrings {
 
   #isDrained(request: WorkerRequest): boolean {
     if (request.kind === 'stopVring') {
-      return (this.#vrings.get(request.index)?.queue?.vring.inFlightCount ?? 0) === 0;
+      return this.#vrings.get(request.index)?.queue?.quiet ?? true;
     }
     if (request.kind !== 'changeRegions' || request.removeSlots.length === 0) return true;
     return this.#parts.device.running.every((queue) => queue.vring.inFlightCount === 0);
@@ -88,7 +94,7 @@ export class WorkerVrings {
   #apply(request: WorkerRequest): WorkerAnswer {
     switch (request.kind) {
       case 'startVring':
-        return this.#startVring(request.vring);
+        return this.#startVring(request.vring, request.inflight);
       case 'stopVring':
         return this.#stopVring(request.index);
       case 'changeRegions':
@@ -112,21 +118,27 @@ export class WorkerVrings {
     }
   }
 
-  #startVring(start: VringStart): WorkerAnswer {
-    const vring: StartedVring = { start, queue: null, base: start.base, broken: 0 };
-    const failure = this.#activate(vring);
+  #startVring(start: VringStart, place: InflightPlace | null): WorkerAnswer {
+    const inflight = place && {
+      views: viewInflight(viewMemory(place.address, place.sizeBytes), 0, place.sizeBytes),
+      entryCount: place.entryCount,
+    };
+    const vring: StartedVring = { start, queue: null, base: start.base, broken: 0, inflight };
+    const failure = this.#activate(vring, start.recover);
     if (failure !== null) return failure;
     this.#vrings.set(start.index, vring);
     if (start.kickFd >= 0) this.#parts.worker.watchKick(start.index, start.kickFd);
     else this.#parts.worker.polledVrings++;
-    return null;
+    return vring.queue?.takeUp() ?? 0;
   }
 
-  #activate(started: StartedVring): string | null {
+  /** `recover`: the in-flight region says where the ring stands; else `started.base` does. */
+  #activate(started: StartedVring, recover: boolean): string | null {
     const { memory, device, state, counters } = this.#parts;
     const { start, base } = started;
     const { index, size, addresses } = start;
-    const vring = activateVring(memory, { size, addresses }, { ...start, base });
+    const inflight = started.inflight && { ...started.inflight, recover };
+    const vring = activateVring(memory, { size, addresses }, { ...start, base, inflight });
     if (typeof vring === 'string') return vring;
     if (started.broken !== 0) vring.break(started.broken);
     const first = index * COUNTERS_PER_VRING;
@@ -183,7 +195,8 @@ export class WorkerVrings {
     }
     this.#parts.memory.add(request.add);
     for (const vring of this.#vrings.values()) {
-      if (vring.queue === null) this.#activate(vring);
+      // Nothing was in flight when the memory changed.
+      if (vring.queue === null) this.#activate(vring, false);
     }
     if (removing && this.#vrings.size === 0) this.#releaseCommands();
     return null;

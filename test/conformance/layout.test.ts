@@ -14,7 +14,7 @@ import { missingCompiler } from '../support/requires.ts';
 import { uapiFacts } from '../support/uapi-facts.ts';
 
 /**
- * Structs that no C header declares: those of the vhost-user socket (see vhost-user-golden.test.ts) and
+ * Structs that no C header declares: those of vhost-user (see vhost-user-golden.test.ts) and
  * the ring of Linux AIO, which only fs/aio.c and its users know.
  */
 const WITHOUT_HEADER = [
@@ -23,6 +23,11 @@ const WITHOUT_HEADER = [
   'u64',
   'vhost_single_memory_region',
   'vhost_user_config',
+  'vhost_user_inflight',
+  'QueueRegionSplit',
+  'DescStateSplit',
+  'QueueRegionPacked',
+  'DescStatePacked',
 ];
 
 /** Fields that are spelt otherwise in C; null = padding that C leaves unnamed or lays out otherwise. */

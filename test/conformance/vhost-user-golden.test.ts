@@ -4,6 +4,7 @@
  * the socket of a little-endian host, and what its fields mean. Message codes and feature bits likewise.
  */
 import { expect, test } from 'vitest';
+import * as inflight from '../../protocol/inflight.ts';
 import { fieldSizeBytes, type Layout } from '../../protocol/layout.ts';
 import { allLayouts } from '../../protocol/readme.ts';
 import * as vhostUser from '../../protocol/vhost-user.ts';
@@ -91,6 +92,55 @@ const GOLDEN: readonly Golden[] = [
       padding: 0n,
     },
   },
+  {
+    // SET_INFLIGHT_FD of two queues of 128; QEMU sends four bytes of padding more.
+    layout: inflight.vhostUserInflight,
+    bytes: '8020000000000000 0010000000000000 0200 8000',
+    fields: { mmap_size: 0x2080n, mmap_offset: 0x1000n, num_queues: 2n, queue_size: 128n },
+  },
+  {
+    layout: inflight.queueRegionSplit,
+    bytes: '0000000000000000 0100 8000 0700 feff',
+    fields: { features: 0n, version: 1n, desc_num: 128n, last_batch_head: 7n, used_idx: 0xfffen },
+  },
+  {
+    layout: inflight.descStateSplit,
+    bytes: '01 0000000000 0300 0900000001000000',
+    fields: { inflight: 1n, padding: 0n, next: 3n, counter: 0x1_0000_0009n },
+  },
+  {
+    // The compiler pads the header to the alignment of the entries.
+    layout: inflight.queueRegionPacked,
+    bytes: '0000000000000000 0100 8000 0500 0400 0b00 0a00 01 00 00000000000000000000',
+    fields: {
+      features: 0n,
+      version: 1n,
+      desc_num: 128n,
+      free_head: 5n,
+      old_free_head: 4n,
+      used_idx: 11n,
+      old_used_idx: 10n,
+      used_wrap_counter: 1n,
+      old_used_wrap_counter: 0n,
+      padding: 0n,
+    },
+  },
+  {
+    layout: inflight.descStatePacked,
+    bytes: '01 00 0200 0400 0300 0800000000000000 0c00 8200 00100000 00e0ff3f00000000',
+    fields: {
+      inflight: 1n,
+      padding: 0n,
+      next: 2n,
+      last: 4n,
+      num: 3n,
+      counter: 8n,
+      id: 12n,
+      flags: 0x82n,
+      len: 4096n,
+      addr: 0x3fff_e000n,
+    },
+  },
 ];
 
 function decode(layout: Layout, text: string): Record<string, bigint> {
@@ -110,9 +160,9 @@ test.each(GOLDEN.map((golden) => [golden.layout.name, golden] as const))(
   (_, { layout, bytes, fields }) => expect(decode(layout, bytes)).toEqual(fields),
 );
 
-test('every layout of vhost-user.ts has golden bytes', () => {
+test('every layout of vhost-user.ts and inflight.ts has golden bytes', () => {
   const declared = allLayouts()
-    .filter(([file]) => file === 'vhost-user.ts')
+    .filter(([file]) => file === 'vhost-user.ts' || file === 'inflight.ts')
     .map(([, layout]) => layout.name);
   expect(GOLDEN.map(({ layout }) => layout.name).sort()).toEqual([...new Set(declared)].sort());
 });
@@ -141,9 +191,12 @@ test('front-end messages have the codes of the protocol', () => {
     SET_BACKEND_REQ_FD: 21,
     GET_CONFIG: 24,
     SET_CONFIG: 25,
+    GET_INFLIGHT_FD: 31,
+    SET_INFLIGHT_FD: 32,
     GET_MAX_MEM_SLOTS: 36,
     ADD_MEM_REG: 37,
     REM_MEM_REG: 38,
+    GET_VRING_BASE_SKIP_DRAIN: 45,
   });
 });
 

@@ -10,6 +10,8 @@ import { LoopCommands } from '../../src/loop/loop-commands.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import { LoopQueue } from '../../src/loop/loop-queue.ts';
 import { type LoopState, SHARED_WORDS, ZERO_BYTES } from '../../src/loop/loop-state.ts';
+import type { GuestMemory } from '../../src/memory/guest-memory.ts';
+import type { Vring } from '../../src/virtqueue/vring.ts';
 import { activateVring } from '../../src/virtqueue/vring-config.ts';
 import { HostSpace } from './host-space.ts';
 import { MemoryBackingFile, type MemoryBackingOptions } from './memory-backing-file.ts';
@@ -38,6 +40,8 @@ export interface LoopRigOptions extends Partial<MemoryBackingOptions> {
   readonly eventIdx?: boolean;
   readonly packed?: boolean;
   readonly inOrder?: boolean;
+  /** Guest memory for requests. */
+  readonly dataBytes?: number;
   /** Shared with another rig: two workers of one disk. */
   readonly shared?: Int32Array;
 }
@@ -56,7 +60,7 @@ export class LoopRig {
   readonly space = new HostSpace();
   readonly backing: MemoryBackingFile;
   readonly state: LoopState;
-  readonly device: LoopDevice;
+  device: LoopDevice;
   readonly drivers: readonly RingDriver[];
   readonly counters: Float64Array;
   readonly calls: number[] = [];
@@ -64,12 +68,14 @@ export class LoopRig {
   readonly ioErrors: Array<{ op: number; errno: number; offsetBytes: number }> = [];
   readonly #inFlight: Array<Map<number, RigRequest>>;
   #nextPlace = RIG_DATA_AT;
+  readonly #dataBytes: number;
 
   constructor(options: LoopRigOptions = {}) {
     const { queueCount = 1, ringSize = 16, direct = false, writeThrough = false } = options;
     const { sizeBytes = RIG_DISK_BYTES, memoryAlignBytes, offsetAlignBytes } = options;
     const align = direct ? 512 : 1;
-    this.ram = plainRam([RINGS_AT, RING_STRIDE * queueCount], [RIG_DATA_AT, DATA_BYTES]);
+    this.#dataBytes = options.dataBytes ?? DATA_BYTES;
+    this.ram = plainRam([RINGS_AT, RING_STRIDE * queueCount], [RIG_DATA_AT, this.#dataBytes]);
     for (const { hostAddress, bytes } of this.ram.regions) {
       this.space.map(hostAddress, bytes as Uint8Array<ArrayBuffer>);
     }
@@ -127,19 +133,7 @@ export class LoopRig {
     const agreed = { packed, inOrder, eventIdx, indirect: true, base };
     const vring = activateVring(memory, geometry, agreed);
     if (typeof vring === 'string') throw new Error(vring);
-    const first = index * COUNTERS_PER_VRING;
-    this.device.attach(
-      new LoopQueue(this.state, {
-        index,
-        vring,
-        memory,
-        commands: new LoopCommands(size, this.space),
-        counters: this.counters.subarray(first, first + COUNTERS_PER_VRING),
-        enabled: true,
-        callFd: index,
-        resume: (tag) => this.device.resumeBounce(tag),
-      }),
-    );
+    this.attachVring(index, vring, memory);
     return driver;
   }
 
@@ -150,12 +144,29 @@ export class LoopRig {
     throw new Error(`queue ${queue} is packed`);
   }
 
+  /** Runs a vring in place of the one that ran; also in a device made anew, with another state. */
+  attachVring(index: number, vring: Vring, memory: GuestMemory, state = this.state): LoopQueue {
+    const first = index * COUNTERS_PER_VRING;
+    const queue = new LoopQueue(state, {
+      index,
+      vring,
+      memory,
+      commands: new LoopCommands(vring.size, this.space),
+      counters: this.counters.subarray(first, first + COUNTERS_PER_VRING),
+      enabled: true,
+      callFd: index,
+      resume: (tag) => this.device.resumeBounce(tag),
+    });
+    this.device.attach(queue);
+    return queue;
+  }
+
   /** Guest memory for a request: fresh, aligned to a page and then shifted by `skewBytes`. */
   #placeFor(text: BlkRequestText, skewBytes: number): number {
     const bytes = 4096 + (text.dataOut?.length ?? 0) + (text.dataInBytes ?? 0);
     const pieces = 2 + (text.readableCuts?.length ?? 0) + (text.writableCuts?.length ?? 0);
     const needed = Math.ceil((bytes + pieces * (text.gapBytes ?? 0)) / 4096) * 4096 + 4096;
-    if (this.#nextPlace + needed > RIG_DATA_AT + DATA_BYTES) this.#nextPlace = RIG_DATA_AT;
+    if (this.#nextPlace + needed > RIG_DATA_AT + this.#dataBytes) this.#nextPlace = RIG_DATA_AT;
     const place = this.#nextPlace;
     this.#nextPlace += needed;
     return place + skewBytes;
@@ -176,7 +187,7 @@ export class LoopRig {
   serve(): void {
     while (this.device.serve()) this.device.publish();
     this.device.publish();
-    this.#collect();
+    this.collect();
   }
 
   /** One turn of a worker: serve, complete up to `limit` operations, publish. */
@@ -184,7 +195,7 @@ export class LoopRig {
     this.serve();
     const done = this.backing.reap(this.device, limit);
     this.device.publish();
-    this.#collect();
+    this.collect();
     return done;
   }
 
@@ -213,7 +224,8 @@ export class LoopRig {
     return sum;
   }
 
-  #collect(): void {
+  /** What drivers do: take the answers that are there. */
+  collect(): void {
     this.drivers.forEach((driver, queue) => {
       for (const { head, lengthBytes } of driver.collect()) {
         const request = this.#inFlight[queue]!.get(head);

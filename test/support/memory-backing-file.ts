@@ -114,6 +114,11 @@ export class MemoryBackingFile implements BackingPort {
     this.#pending.push(whole);
   }
 
+  /** Whoever submitted has died: what is pending is carried out or not, and nobody hears of it. */
+  orphan(carriedOut: boolean): void {
+    for (const operation of this.#pending.splice(0)) if (carriedOut) this.#execute(operation);
+  }
+
   /** Completes up to `limit` pending operations; how many. */
   reap(sink: ResultSink, limit = Number.POSITIVE_INFINITY): number {
     let done = 0;

@@ -4,11 +4,15 @@
  * running back-end needs. It keeps to the protocol; a test that wants to break it uses `client`.
  * Sequences as observed on QEMU 7.2 and 10.0 and on libblkio 1.5.
  */
+import { closeSync } from 'node:fs';
 import { bitsToWord } from '../../protocol/layout.ts';
 import {
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostUserConfigHead,
@@ -26,6 +30,7 @@ import { SharedRam, type SharedRegion } from './shared-ram.ts';
 import { VhostUserClient } from './vhost-user-client.ts';
 import {
   configPayload,
+  inflightPayload,
   replyU64,
   singleRegionPayload,
   u64Payload,
@@ -52,6 +57,8 @@ export interface MockFrontEndOptions {
   readonly fdEach?: boolean;
   /** Offered features that the driver leaves out (bit numbers). */
   readonly withoutFeatures?: readonly number[];
+  /** Has requests in flight recorded, and hands the region back when it connects again. */
+  readonly inflight?: boolean;
 }
 
 const PROTOCOL_FEATURES = bitsToWord(
@@ -60,13 +67,18 @@ const PROTOCOL_FEATURES = bitsToWord(
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
 );
+const INFLIGHT_FEATURES = bitsToWord(
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+);
 const RAM_AT = 0x4000_0000;
 const RING_STRIDE = 1024 * 1024;
 /** What QEMU reads of the config space: up to write_zeroes_may_unmap. */
 const QEMU_CONFIG_BYTES = 57;
 
 export class MockFrontEnd {
-  readonly client: VhostUserClient;
+  client: VhostUserClient;
   readonly shared: SharedRam;
   readonly queues: readonly MockQueue[];
   readonly queueSize: number;
@@ -78,6 +90,9 @@ export class MockFrontEnd {
   readonly #inOrder: boolean;
   readonly #withoutFeatures: readonly number[];
   readonly #announced = new Set<SharedRegion>();
+  readonly #tracked: boolean;
+  /** The in-flight region: its fd, and what SET_INFLIGHT_FD says of it. */
+  inflight: { readonly fd: number; readonly payload: Uint8Array } | null = null;
   #closed = false;
 
   constructor(client: VhostUserClient, options: MockFrontEndOptions = {}) {
@@ -89,6 +104,7 @@ export class MockFrontEnd {
     this.#packed = packed;
     this.#inOrder = inOrder;
     this.#withoutFeatures = options.withoutFeatures ?? [];
+    this.#tracked = options.inflight ?? false;
     this.#bases = new Array<number>(queueCount).fill(base);
     const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
     const { fdEach = false, moreRegions = [], byCalls = false } = options;
@@ -145,7 +161,29 @@ export class MockFrontEnd {
   }
 
   get #protocolFeatures(): bigint {
-    return PROTOCOL_FEATURES | bitsToWord(VHOST_USER_PROTOCOL_F_BACKEND_REQ);
+    const tracked = this.#tracked ? INFLIGHT_FEATURES : 0n;
+    return PROTOCOL_FEATURES | tracked | bitsToWord(VHOST_USER_PROTOCOL_F_BACKEND_REQ);
+  }
+
+  /** Connects to a back-end that was started anew, and goes on as QEMU does: from what it knows itself. */
+  async reconnect(path: string): Promise<void> {
+    this.client.close();
+    this.client = await VhostUserClient.connect(path);
+    this.#announced.clear();
+    for (const { index, driver } of this.queues) this.#bases[index] = driver.usedIdx;
+    await this.realize();
+    await this.startQueues();
+  }
+
+  /** Has a region made, the first time, and hands it over. */
+  async #handInflight(): Promise<void> {
+    const text = { queueCount: this.queues.length, queueSize: this.queueSize };
+    if (this.inflight === null) {
+      const { reply, fd } = await this.client.requestFd('GET_INFLIGHT_FD', inflightPayload(text));
+      this.inflight = { fd, payload: new Uint8Array(reply.payload.buffer) };
+    }
+    const { fd, payload } = this.inflight;
+    this.client.send('SET_INFLIGHT_FD', payload, { fds: [fd] });
   }
 
   /** What the driver acks of the offer. */
@@ -162,6 +200,7 @@ export class MockFrontEnd {
     const { client } = this;
     this.features = this.#wanted;
     client.send('SET_FEATURES', u64Payload(this.features));
+    if (this.#tracked) await this.#handInflight();
     for (const { index, callFd } of this.queues) {
       client.send('SET_VRING_CALL', vringFdPayload(index, true), { fds: [callFd] });
     }
@@ -196,8 +235,11 @@ export class MockFrontEnd {
   }
 
   /** GET_VRING_BASE of one queue: its next avail index, which a start takes up. */
-  async stopQueue(index: number): Promise<number> {
-    const reply = await this.client.request('GET_VRING_BASE', vringStatePayload(index, 0));
+  async stopQueue(
+    index: number,
+    message: 'GET_VRING_BASE' | 'GET_VRING_BASE_SKIP_DRAIN' = 'GET_VRING_BASE',
+  ): Promise<number> {
+    const reply = await this.client.request(message, vringStatePayload(index, 0));
     const base = reply.payload.getUint32(vhostVringState.at.num, true);
     this.#bases[index] = base;
     return base;
@@ -303,6 +345,7 @@ export class MockFrontEnd {
     if (this.#closed) return;
     this.#closed = true;
     this.client.close();
+    if (this.inflight !== null) closeSync(this.inflight.fd);
     for (const queue of this.queues) queue.close();
     this.shared.close();
   }

@@ -7,6 +7,7 @@ import type { RegionDescription } from '../../src/memory/region-table.ts';
 import { type Message, MessageDecoder } from '../../src/vhost-user/message-decoder.ts';
 import { Session } from '../../src/vhost-user/session.ts';
 import type { ChannelEvents, SessionDisk, SessionPort } from '../../src/vhost-user/session-port.ts';
+import type { InflightDescription } from '../../src/worker/inflight-memory.ts';
 import type { VringStart } from '../../src/worker/messages.ts';
 import { encodeMessage, type HeaderText, type Reply, u64Payload } from './vhost-user-messages.ts';
 
@@ -49,7 +50,13 @@ export const RECORDED_SHAPE = {
   serial: 'recorded',
 };
 
-type Refusable = 'addRegion' | 'removeRegion' | 'replaceRegions' | 'startVring';
+type Refusable =
+  | 'addRegion'
+  | 'removeRegion'
+  | 'replaceRegions'
+  | 'startVring'
+  | 'createInflight'
+  | 'setInflight';
 
 export class RecordingDisk implements SessionDisk {
   features = offeredFeatures(RECORDED_SHAPE);
@@ -100,19 +107,39 @@ export class RecordingDisk implements SessionDisk {
     return this.#refusal('replaceRegions');
   }
 
-  async startVring(start: VringStart): Promise<string | null> {
+  async startVring(start: VringStart): Promise<string | number> {
     if (this.running.has(start.index)) throw new Error(`vring ${start.index} started twice`);
     this.#requireFds(start.kickFd, start.callFd, start.errFd);
     this.calls.push(['startVring', start]);
     const refusal = this.#refusal('startVring');
     if (refusal === null) this.running.add(start.index);
-    return refusal;
+    return refusal ?? 0;
   }
 
-  async stopVring(index: number): Promise<number> {
+  async stopVring(index: number, { suspend = false } = {}): Promise<number> {
     if (!this.running.delete(index)) throw new Error(`vring ${index} stopped, it does not run`);
-    this.calls.push(['stopVring', index]);
+    this.calls.push(['stopVring', index, suspend]);
     return this.stoppedAt;
+  }
+
+  createInflight(queueCount: number, queueSize: number, packed: boolean | null) {
+    this.#requireStopped('an in-flight region is made');
+    this.calls.push(['createInflight', queueCount, queueSize, packed]);
+    const refusal = this.#refusal('createInflight');
+    if (refusal !== null) return refusal;
+    const description = { mmapBytes: 4096 * queueCount, mmapOffset: 0, queueCount, queueSize };
+    return { fd: this.#fds.open()[0]!, description };
+  }
+
+  setInflight(description: InflightDescription, fd: number): string | null {
+    this.#requireStopped('an in-flight region comes');
+    this.#fds.requireOpen(fd);
+    this.calls.push(['setInflight', description]);
+    return this.#refusal('setInflight');
+  }
+
+  #requireStopped(what: string): void {
+    if (this.running.size > 0) throw new Error(`${what} while a vring runs`);
   }
 
   async setVringEnabled(index: number, enabled: boolean): Promise<void> {
@@ -181,6 +208,8 @@ export class RecordedSession {
   readonly session: Session;
   readonly port: SessionPort;
   readonly replies: Reply[] = [];
+  /** Fds that went with replies. */
+  readonly repliedFds: number[] = [];
   readonly logLines: Array<{ level: string; text: string; error: string }> = [];
   readonly channels: RecordedChannel[] = [];
   /** What `after` was asked for and not told to forget, with the wait. */
@@ -190,7 +219,11 @@ export class RecordedSession {
   constructor() {
     this.port = {
       disk: this.disk,
-      send: (bytes) => this.replies.push(decodeReply(bytes)),
+      send: (bytes, fds = []) => {
+        for (const fd of fds) this.fds.requireOpen(fd);
+        this.repliedFds.push(...fds);
+        this.replies.push(decodeReply(bytes));
+      },
       closeFd: (fd) => this.fds.close(fd),
       adoptEventfd: (fd) => !this.fds.notEventfds.has(fd),
       openChannel: (fd, events) => this.#openChannel(fd, events),

@@ -36,6 +36,8 @@ export interface SendOptions {
 export class VhostUserClient {
   readonly #socket: FdSocket;
   #received = new Uint8Array(0);
+  /** Fds that came with a reply that may have them. */
+  #replyFds: number[] | null = null;
   #peerClosed = false;
   #closed = false;
 
@@ -94,6 +96,23 @@ export class VhostUserClient {
   ): Promise<Reply> {
     this.send(request, payload, options);
     return await this.reply(request);
+  }
+
+  /** The same for a request whose reply comes with one fd, which is the caller's. */
+  async requestFd(
+    request: MessageName,
+    payload?: Uint8Array,
+  ): Promise<{ readonly reply: Reply; readonly fd: number }> {
+    const fds: number[] = [];
+    this.#replyFds = fds;
+    try {
+      const reply = await this.request(request, payload);
+      if (fds.length === 1) return { reply, fd: fds.pop()! };
+      throw new Error(`${fds.length} fds came with the reply to ${request}, expected one`);
+    } finally {
+      for (const fd of fds) closeSync(fd);
+      this.#replyFds = null;
+    }
   }
 
   /** Sends with NEED_REPLY; the status that comes back (0 = done). */
@@ -156,6 +175,7 @@ export class VhostUserClient {
   #receive(): void {
     const fds: number[] = [];
     const bytes = this.#socket.receive(MAX_BYTES, fds);
+    if (this.#replyFds !== null) this.#replyFds.push(...fds.splice(0));
     for (const fd of fds) closeSync(fd);
     if (fds.length > 0) throw new Error(`${fds.length} fds came with a reply, expected none`);
     if (bytes === -EAGAIN) return;

@@ -4,6 +4,7 @@
  * unit tests and the property tests.
  * Source: vhost-user.rst, "Message Specification".
  */
+import { vhostUserInflight } from '../../protocol/inflight.ts';
 import type { Layout } from '../../protocol/layout.ts';
 import {
   type MessageName,
@@ -67,6 +68,7 @@ export function encodeLayout(layout: Layout, fields: Readonly<Record<string, Wor
     if (at === undefined || field === undefined) throw new Error(`${layout.name} has no ${name}`);
     if (field[0] === 'u64') view.setBigUint64(at, BigInt(value), true);
     else if (field[0] === 'u8') view.setUint8(at, Number(value));
+    else if (field[0] === 'u16') view.setUint16(at, Number(value), true);
     else view.setUint32(at, Number(value), true);
   }
   return bytes;
@@ -144,6 +146,26 @@ export function configPayload(
   const payload = new Uint8Array(vhostUserConfigHead.sizeBytes + bytes.length);
   payload.set(encodeLayout(vhostUserConfigHead, { offset, size, flags }));
   payload.set(bytes, vhostUserConfigHead.sizeBytes);
+  return payload;
+}
+
+export interface InflightText {
+  readonly mmapBytes?: Word;
+  readonly mmapOffset?: Word;
+  readonly queueCount: number;
+  readonly queueSize: number;
+}
+
+/** GET_INFLIGHT_FD, SET_INFLIGHT_FD; QEMU's struct has four bytes of padding behind it. */
+export function inflightPayload(text: InflightText, { padded = true } = {}): Uint8Array {
+  const fields = encodeLayout(vhostUserInflight, {
+    mmap_size: text.mmapBytes ?? 0,
+    mmap_offset: text.mmapOffset ?? 0,
+    num_queues: text.queueCount,
+    queue_size: text.queueSize,
+  });
+  const payload = new Uint8Array(fields.length + (padded ? 4 : 0));
+  payload.set(fields);
   return payload;
 }
 

@@ -43,7 +43,12 @@ const FIXED: Readonly<Record<number, readonly [bytes: number, fds: number | 'bit
   36: [0, 0],
   37: [40, 1],
   38: [40, 'maybe'],
+  45: [8, 0],
 };
+/** With the padding of C or without it. */
+const INFLIGHT = [20, 24];
+const GET_INFLIGHT_FD = 31;
+const SET_INFLIGHT_FD = 32;
 const SET_MEM_TABLE = 5;
 const CONFIG = [24, 25];
 
@@ -64,6 +69,8 @@ function isRight({ request, flags, payload, fds }: Plain): boolean {
     if (payload.length < 12 || fds > 0) return false;
     return u32(payload, 4) <= 256 && payload.length === 12 + u32(payload, 4);
   }
+  if (request === GET_INFLIGHT_FD) return INFLIGHT.includes(payload.length) && fds === 0;
+  if (request === SET_INFLIGHT_FD) return INFLIGHT.includes(payload.length) && fds === 1;
   const row = FIXED[request];
   if (row === undefined) return true;
   if (payload.length !== row[0]) return false;
@@ -105,6 +112,13 @@ const rightMessage: fc.Arbitrary<Plain> = fc.constantFrom(...codes).chain((reque
         fds: 0,
       })),
     );
+  }
+  if (request === GET_INFLIGHT_FD || request === SET_INFLIGHT_FD) {
+    const fds = request === SET_INFLIGHT_FD ? 1 : 0;
+    return fc
+      .constantFrom(...INFLIGHT)
+      .chain(bytes)
+      .map((payload) => ({ request, flags: 9, payload, fds }));
   }
   const [length, rule] = FIXED[request]!;
   return fc.record({ payload: bytes(length), flags, maybe: fc.boolean() }).map((drawn) => {

@@ -16,6 +16,7 @@ import { holdsAsync } from '../../support/property.ts';
 import { RECORDED_SHAPE, RecordedSession } from '../../support/recording-session-port.ts';
 import {
   configPayload,
+  inflightPayload,
   MESSAGE_NAMES,
   memTablePayload,
   replyU64,
@@ -66,7 +67,7 @@ const features = fc.oneof(
   { weight: 1, arbitrary: hostileU64 },
 );
 const protocolFeatures = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(0x8229n, 0x8209n) },
+  { weight: 6, arbitrary: fc.constantFrom(0x90_9229n, 0x8229n, 0x8209n) },
   { weight: 1, arbitrary: hostileU64 },
 );
 const config = fc
@@ -104,6 +105,11 @@ function payloadOf(name: MessageName): fc.Arbitrary<Uint8Array> {
     case 'GET_CONFIG':
     case 'SET_CONFIG':
       return config;
+    case 'GET_INFLIGHT_FD':
+    case 'SET_INFLIGHT_FD':
+      return fc
+        .record({ mmapBytes: address, mmapOffset: address, queueCount: ring, queueSize: size })
+        .chain((text) => fc.boolean().map((padded) => inflightPayload(text, { padded })));
     default:
       return (rowOf(name).payload?.sizeBytes ?? 0) === 8 ? state : fc.constant(new Uint8Array(0));
   }
@@ -132,7 +138,7 @@ const served: fc.Arbitrary<Step> = fc
       .map(({ drawn, ...rest }) => ({ name, ...rest, fds: fdsOf(name, rest.payload, drawn) })),
   );
 const unserved: fc.Arbitrary<Step> = fc.record({
-  name: fc.constantFrom(0, 6, 23, 34, 45, 199, 0xffff_ffff),
+  name: fc.constantFrom(0, 6, 23, 34, 44, 199, 0xffff_ffff),
   payload: fc.uint8Array({ maxLength: 64 }),
   fds: fc.nat(8),
   ...circumstances,
@@ -145,7 +151,7 @@ const steps = fc.array(
 const opening = fc.constantFrom<readonly Step[]>(
   [],
   [
-    step('SET_PROTOCOL_FEATURES', u64Payload(0x8229n)),
+    step('SET_PROTOCOL_FEATURES', u64Payload(0x90_9229n)),
     step('SET_FEATURES', u64Payload(MODERN)),
     ...[0, 1].flatMap((index) => [
       step('SET_VRING_NUM', vringStatePayload(index, 128)),

@@ -45,6 +45,7 @@ describe('a ring starts at SET_VRING_KICK', () => {
           kickFd: 101,
           callFd: 100,
           errFd: -1,
+          recover: true,
         },
       ],
     ]);
