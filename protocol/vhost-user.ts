@@ -58,6 +58,14 @@ export const vhostUserConfigHead = struct('vhost_user_config', SOURCE, 12, {
   flags: ['u32', '0 writable fields, 1 live migration'],
 });
 
+export const vhostUserLog = struct('vhost_user_log', SOURCE, 16, {
+  mmap_size: ['u64', 'bytes of the dirty log'],
+  mmap_offset: ['u64', 'offset in the fd that came with the message'],
+});
+
+/** A bit of the dirty log stands for a page of this size, whatever the machines' pages are. */
+export const VHOST_LOG_PAGE = 0x1000;
+
 export const vhostIotlbMsg = struct('vhost_iotlb_msg', SOURCE, 32, {
   iova: ['u64', 'I/O virtual address'],
   size: ['u64', 'bytes'],
@@ -223,6 +231,19 @@ export const vhostUserMessages = {
     needs: null,
     meaning: 'replaces all memory regions',
   }),
+  SET_LOG_BASE: row('SET_LOG_BASE', 6, {
+    payload: vhostUserLog,
+    fds: 1,
+    reply: 'payload',
+    needs: VHOST_USER_PROTOCOL_F_LOG_SHMFD,
+    meaning: 'the dirty log: a bit for each page of guest memory',
+  }),
+  SET_LOG_FD: row('SET_LOG_FD', 7, {
+    ...ACK,
+    payload: null,
+    fds: 1,
+    meaning: 'eventfd to signal when the dirty log changes',
+  }),
   SET_VRING_NUM: row('SET_VRING_NUM', 8, { ...ACK, payload: STATE, meaning: 'size of a ring' }),
   SET_VRING_ADDR: row('SET_VRING_ADDR', 9, {
     ...ACK,
@@ -382,8 +403,6 @@ export function messageNameOf(code: number): MessageName | undefined {
 
 /** Codes of messages that the protocol knows and vloop does not serve, for log lines. */
 export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
-  VHOST_USER_SET_LOG_BASE: 6,
-  VHOST_USER_SET_LOG_FD: 7,
   VHOST_USER_SEND_RARP: 19,
   VHOST_USER_NET_SET_MTU: 20,
   VHOST_USER_IOTLB_MSG: 22,

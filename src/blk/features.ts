@@ -15,6 +15,7 @@ import {
   VIRTIO_BLK_F_WRITE_ZEROES,
 } from '../../protocol/virtio-blk.ts';
 import {
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_NOTIFICATION_DATA,
@@ -46,6 +47,7 @@ export function offeredFeatures(shape: DiskShape): bigint {
     VIRTIO_BLK_F_MQ,
     VIRTIO_RING_F_INDIRECT_DESC,
     VIRTIO_RING_F_EVENT_IDX,
+    VHOST_F_LOG_ALL,
     VHOST_USER_F_PROTOCOL_FEATURES,
     VIRTIO_F_VERSION_1,
     VIRTIO_F_RING_PACKED,

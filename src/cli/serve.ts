@@ -57,6 +57,12 @@ function diskEvents(log: Log, onDeath: () => void): DiskEvents {
         'the backing file failed; more of the same is only counted',
       );
     },
+    onUnlogged(guestAddress) {
+      log.warn(
+        { guestAddress: `0x${guestAddress.toString(16)}` },
+        'guest memory was written that the dirty log is too small for: the migration misses it',
+      );
+    },
     onShrinkable() {
       if (!shrinkable) log.info('guest memory is not sealed: its owner must not truncate it');
       shrinkable = true;

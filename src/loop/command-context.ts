@@ -21,6 +21,8 @@ const RETRIES_MAX = 100;
 export interface CommandSink {
   /** The command in `slot` is done; `usedBytes` were written to its writable part. */
   finish(slot: number, status: number, usedBytes: number): void;
+  /** A part of the data of the command in `slot` has been transferred. */
+  transferred(slot: number, doneBytes: number): void;
   /** A bounce buffer is free for the command of `tag`. */
   resume(tag: number): void;
 }
@@ -58,6 +60,12 @@ export class CommandContext {
     commands.bounce[slot] = -1;
     const waiting = state.bounce.release(buffer);
     if (waiting >= 0) this.#sink.resume(waiting);
+  }
+
+  /** The next `doneBytes` of a command's data are done, and more is to come. */
+  advance(slot: number, doneBytes: number): void {
+    this.#sink.transferred(slot, doneBytes);
+    this.commands.advance(slot, doneBytes);
   }
 
   /** Ends a command with the status for -errno. */

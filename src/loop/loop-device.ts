@@ -66,7 +66,7 @@ export class LoopDevice {
   /** Without EVENT_IDX: no kicks while the vrings are being served. */
   suppressKicks(): void {
     const running = this.#running;
-    for (let i = 0; i < running.length; i++) running[i]!.vring.suppressKicks();
+    for (let i = 0; i < running.length; i++) running[i]!.suppressKicks();
   }
 
   onResult(tag: number, result: number): void {

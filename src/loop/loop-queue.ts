@@ -40,6 +40,7 @@ import {
 } from './counters.ts';
 import { type LoopCommands, TAG_SLOT_BITS } from './loop-commands.ts';
 import type { LoopState } from './loop-state.ts';
+import type { QueueLog } from './queue-log.ts';
 import { SERVE_BYTES_MAX, ServeBatch } from './serve-batch.ts';
 
 const COUNTER_OF_OP = new Uint8Array(8);
@@ -78,6 +79,8 @@ export class LoopQueue {
   /** Commands whose last result was dropped. */
   #dropped = 0;
   callFd: number;
+  /** Null unless a migration wants to know what is written. */
+  log: QueueLog | null = null;
 
   readonly #state: LoopState;
   readonly #memory: GuestMemory;
@@ -146,7 +149,14 @@ export class LoopQueue {
 
   /** Asks for kicks again. True: a chain is there already. */
   armKicks(): boolean {
-    return this.#canPop && this.vring.armKicks();
+    const work = this.#canPop && this.vring.armKicks();
+    if (this.log !== null) this.log.wroteRing();
+    return work;
+  }
+
+  suppressKicks(): void {
+    this.vring.suppressKicks();
+    if (this.log !== null) this.log.wroteRing();
   }
 
   /** Starts a batch of requests. True: there may be more. */
@@ -187,7 +197,8 @@ export class LoopQueue {
 
   /** Publishes what has completed and calls the driver if it wants that. */
   publish(): void {
-    if (this.vring.publish() && this.callFd >= 0) {
+    const wantsCall = this.log === null ? this.vring.publish() : this.log.publish(this.vring);
+    if (wantsCall && this.callFd >= 0) {
       this.#counters[COUNT_CALLS]!++;
       this.#state.events.call(this.callFd);
     }
@@ -204,6 +215,8 @@ export class LoopQueue {
   }
 
   #drop(slot: number, result: number): void {
+    // What is not answered was written all the same.
+    if (this.log !== null) this.#logData(this.log, slot, this.commands.remainingBytes[slot]!);
     this.#dropped++;
     this.#steps.drop(slot, result);
   }
@@ -212,12 +225,18 @@ export class LoopQueue {
     this.#resume(tag);
   }
 
+  /** A part of a command's data is there; the rest of it is still to come. */
+  transferred(slot: number, doneBytes: number): void {
+    if (this.log !== null) this.#logData(this.log, slot, doneBytes);
+  }
+
   finish(slot: number, status: number, usedBytes: number): void {
     const commands = this.commands;
     const op = commands.op[slot]!;
     // The status byte before the used element, both before the index that `publish` releases.
     const bytes = this.#memory.bytesOfSlot[commands.statusSlot[slot]!]!;
     bytes[commands.statusOffset[slot]!] = status;
+    if (this.log !== null) this.#logAnswer(this.log, slot);
     this.vring.push(slot, usedBytes);
     this.#answered++;
     const counters = this.#counters;
@@ -231,6 +250,28 @@ export class LoopQueue {
       }
     } else {
       counters[status === VIRTIO_BLK_S_UNSUPP ? COUNT_UNSUPPORTED : COUNT_ERRORS]!++;
+    }
+  }
+
+  /** All buffers of a read that were not logged yet, whatever came of it: a failed one may have filled some. */
+  #logAnswer(log: QueueLog, slot: number): void {
+    const commands = this.commands;
+    this.#logData(log, slot, commands.remainingBytes[slot]!);
+    const status = this.#memory.hostOfSlot[commands.statusSlot[slot]!]!;
+    log.wrote(status + commands.statusOffset[slot]!, 1);
+    log.pushed();
+  }
+
+  /** The next `doneBytes` of a read's buffers. */
+  #logData(log: QueueLog, slot: number, doneBytes: number): void {
+    const commands = this.commands;
+    if (commands.op[slot] !== OP_READ) return;
+    const end = commands.iovecEnd[slot]!;
+    let left = doneBytes;
+    for (let i = commands.iovecFirst[slot]!; i < end && left > 0; i++) {
+      const length = Math.min(left, commands.iovecLength(slot, i));
+      log.wrote(commands.iovecBase(slot, i), length);
+      left -= length;
     }
   }
 
@@ -256,6 +297,7 @@ export class LoopQueue {
       if (piece > 0) {
         const from = this.#state.serialAddress + done;
         this.#state.hostMemory.copy(chain.hostAddress[s]!, from, piece);
+        if (this.log !== null) this.log.wrote(chain.hostAddress[s]!, piece);
       }
       done += piece;
     }

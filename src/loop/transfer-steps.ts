@@ -32,6 +32,7 @@ export class TransferSteps {
   start(slot: number, request: BlkRequest, chain: DescriptorChain): void {
     const commands = this.#context.commands;
     if (!commands.takeSegments(slot, chain, request.firstSegment, request.endSegment)) {
+      commands.remainingBytes[slot] = 0;
       this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
       return;
     }
@@ -84,13 +85,13 @@ export class TransferSteps {
       const whole = result - (result % this.#context.state.offsetAlignBytes);
       if (isRead && (result === 0 || whole !== result)) {
         // The file ends here, though the disk does not: what is not there reads as zeroes.
-        commands.advance(slot, result);
+        this.#context.advance(slot, result);
         this.#zeroRemaining(slot);
       } else if (whole === 0) {
         if (this.#context.mayRetry(slot, -EIO)) this.submitTransfer(slot);
         return;
       } else {
-        commands.advance(slot, whole);
+        this.#context.advance(slot, whole);
         this.submitTransfer(slot);
         return;
       }
@@ -156,7 +157,7 @@ export class TransferSteps {
         return;
       }
     }
-    commands.advance(slot, done);
+    this.#context.advance(slot, done);
     if (commands.remainingBytes[slot]! > 0) this.submitBounce(slot);
     else this.#context.finish(slot, VIRTIO_BLK_S_OK, isRead ? commands.lengthBytes[slot]! + 1 : 1);
   }

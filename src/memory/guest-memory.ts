@@ -117,6 +117,11 @@ export class GuestMemory {
     return null;
   }
 
+  /** The guest address of a byte of a mapped region. Cold path. */
+  guestAddressOf(slot: number, offsetBytes: number): number {
+    return this.#regions.get(slot)!.guestAddress + offsetBytes;
+  }
+
   #sort(): void {
     const sorted = [...this.#regions.values()].sort((a, b) => a.guestAddress - b.guestAddress);
     this.count = sorted.length;

@@ -6,6 +6,7 @@
 import type { RegionDescription } from '../memory/region-table.ts';
 import type { InflightDescription } from '../worker/inflight-memory.ts';
 import type { VringStart } from '../worker/messages.ts';
+import type { LogPlace } from '../worker/shared-log.ts';
 
 export interface SessionDisk {
   /** Offered virtio features. */
@@ -41,6 +42,12 @@ export interface SessionDisk {
   ): { fd: number; description: InflightDescription } | string;
   /** Uses an in-flight region; no vring runs. The fd is only borrowed for the call. */
   setInflight(description: InflightDescription, fd: number): string | null;
+  /** Takes a dirty log; its fd is only borrowed. `ringsEnd`: where the logged rings end. */
+  setLog(place: LogPlace, fd: number, ringsEnd: number): Promise<string | null>;
+  /** The fd is borrowed until another one is set; -1: none. */
+  setLogEventFd(fd: number): Promise<void>;
+  /** Of a vring that runs; -1: its ring is not logged. */
+  setVringLog(index: number, guestAddress: number): Promise<void>;
   /** Signals an eventfd of a vring that does not run. */
   signal(fd: number): void;
   /** The session is over: everything back to how it was before. */

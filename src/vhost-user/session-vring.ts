@@ -11,6 +11,8 @@ export class SessionVring {
   size = 0;
   base = 0;
   addresses: VringAddresses | null = null;
+  /** Where the used ring is for the dirty log, or -1. */
+  logGuestAddress = -1;
   started = false;
   enabled = false;
   /** It was stopped with nothing in flight: the front-end's base is right, whatever a region says. */

@@ -7,6 +7,7 @@ import {
   type MessageRow,
   VHOST_USER_VRING_IDX_MASK,
   VHOST_USER_VRING_NOFD_MASK,
+  VHOST_VRING_F_LOG,
   vhostVringAddr,
   vhostVringState,
 } from '../../protocol/vhost-user.ts';
@@ -17,6 +18,8 @@ import {
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
+  vringPackedDescEvent,
+  vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
 import { hasFeature } from '../blk/features.ts';
 import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
@@ -121,7 +124,17 @@ export class SessionVrings {
     if (vring.started) throw new ProtocolError(`${row.name}: vring ${vring.index} is running`);
   }
 
-  setAddresses(payload: DataView): null {
+  /** Guest addresses that logged rings reach up to; 0: there are none. */
+  get loggedEnd(): number {
+    const logged = this.#vrings.filter(({ logGuestAddress }) => logGuestAddress >= 0);
+    const { sizeBytes } = vringPackedDescEvent;
+    const ends = logged.map(({ size, logGuestAddress }) => {
+      return logGuestAddress + (this.#packed ? sizeBytes : vringUsedBytes(size));
+    });
+    return Math.max(0, ...ends);
+  }
+
+  async setAddresses(payload: DataView): Promise<null> {
     const { at } = vhostVringAddr;
     const row = M.SET_VRING_ADDR;
     const vring = this.#vring(row, payload.getUint32(at.index, true));
@@ -140,7 +153,10 @@ export class SessionVrings {
       old.used === addresses.used;
     // Front-ends send the same addresses again to change the log flag of a running ring.
     if (!same) this.#refuseRunning(row, vring);
+    const isLogged = (payload.getUint32(at.flags, true) & (1 << VHOST_VRING_F_LOG)) !== 0;
     vring.addresses = addresses;
+    vring.logGuestAddress = isLogged ? readAddress(row, payload, at.log_guest_addr) : -1;
+    if (vring.started) await this.#port.disk.setVringLog(vring.index, vring.logGuestAddress);
     return null;
   }
 
@@ -217,6 +233,7 @@ export class SessionVrings {
       callFd: fds.call,
       errFd: fds.err,
       recover: !vring.drained,
+      logGuestAddress: vring.logGuestAddress,
     });
     if (typeof started === 'string') {
       this.#close(vring.replaceFd('kick', -1));

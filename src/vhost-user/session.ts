@@ -16,6 +16,7 @@ import {
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostMemoryHead,
@@ -41,11 +42,13 @@ import { getInflightFd, setInflightFd } from './inflight-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
+import { SessionLog } from './session-log.ts';
 import type { SessionPort } from './session-port.ts';
 import { type AckedFeatures, SessionVrings } from './session-vrings.ts';
 
 const PROTOCOL_FEATURES = bitsToWord(
   VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
@@ -73,6 +76,7 @@ export class Session {
   readonly #port: SessionPort;
   readonly #features: AckedFeatures = { word: 0n, set: false };
   readonly #vrings: SessionVrings;
+  readonly #log: SessionLog;
   #protocolFeatures = 0n;
   #channel: BackendChannel | null = null;
   /** The config space has changed and the front-end has not been told. */
@@ -82,6 +86,7 @@ export class Session {
   constructor(port: SessionPort) {
     this.#port = port;
     this.#vrings = new SessionVrings(port, this.#features);
+    this.#log = new SessionLog(port, this.#vrings);
   }
 
   /**
@@ -116,6 +121,7 @@ export class Session {
   async end(): Promise<void> {
     await this.#port.disk.reset();
     this.#vrings.closeFds();
+    this.#log.closeFds();
     this.#channel?.close();
     this.#channel = null;
   }
@@ -177,6 +183,10 @@ export class Session {
       case M.GET_INFLIGHT_FD:
       case M.SET_INFLIGHT_FD:
         return this.#inflight(row, payload, fds);
+      case M.SET_LOG_BASE:
+        return this.#log.setBase(payload, fds[0]!);
+      case M.SET_LOG_FD:
+        return this.#log.setEventFd(fds);
       case M.GET_CONFIG:
         return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
       case M.SET_CONFIG:

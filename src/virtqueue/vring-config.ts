@@ -88,6 +88,28 @@ export function misalignedVring(addresses: VringAddresses, packed = false): stri
   return null;
 }
 
+/**
+ * The guest addresses that a device writes in a ring, which a dirty log has to know. The front-end says
+ * where the used ring is (a packed ring's device area); that a packed ring's descriptors are written as
+ * well it does not, so they are where their memory is.
+ */
+export function writtenParts(
+  memory: GuestMemory,
+  { size, addresses }: VringGeometry,
+  packed: boolean,
+  usedGuestAddress: number,
+): Array<{ readonly guestAddress: number; readonly sizeBytes: number }> {
+  if (!packed) return [{ guestAddress: usedGuestAddress, sizeBytes: vringUsedBytes(size) }];
+  const parts = [{ guestAddress: usedGuestAddress, sizeBytes: vringPackedDescEvent.sizeBytes }];
+  const ringBytes = vringPackedRingBytes(size);
+  const ring = memory.findUser(addresses.desc, ringBytes);
+  if (ring !== null) {
+    const guestAddress = memory.guestAddressOf(ring.slot, ring.offsetBytes);
+    parts.push({ guestAddress, sizeBytes: ringBytes });
+  }
+  return parts;
+}
+
 /** A running ring, or a sentence that says why it cannot run. */
 export function activateVring(
   memory: GuestMemory,

@@ -12,6 +12,7 @@ import { BounceBuffers } from '../loop/bounce-buffers.ts';
 import { CLOCK_US_MASK } from '../loop/clock.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
+import { DirtyLog } from '../memory/dirty-log.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -20,7 +21,13 @@ import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
-import type { NumberedRequest, WorkerAnswer, WorkerBirth, WorkerMessage } from './messages.ts';
+import type {
+  LogStart,
+  NumberedRequest,
+  WorkerAnswer,
+  WorkerBirth,
+  WorkerMessage,
+} from './messages.ts';
 import { PollWindow } from './poll-window.ts';
 import { collectStartGarbage } from './start-garbage.ts';
 import { openEngine } from './worker-engine.ts';
@@ -79,6 +86,15 @@ function loopState(
   };
 }
 
+function openLog({ address, sizeBytes, eventFd }: LogStart, memory: GuestMemory): DirtyLog {
+  return new DirtyLog(new Uint8Array(viewMemory(address, sizeBytes)), memory, {
+    onMarked() {
+      if (eventFd >= 0) signalEventfd(eventFd);
+    },
+    onOutside: (guestAddress) => post({ kind: 'unlogged', guestAddress }),
+  });
+}
+
 /** Makes everything that the thread needs; the worker that comes back only has to run. */
 async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
@@ -121,6 +137,7 @@ async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
     worker,
     counters: new Float64Array(birth.counters),
     answer,
+    openLog: (log) => openLog(log, memory),
   });
   return worker;
 }

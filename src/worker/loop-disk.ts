@@ -11,6 +11,7 @@ import {
   VIRTIO_BLK_F_FLUSH,
   VIRTIO_BLK_F_WRITE_ZEROES,
 } from '../../protocol/virtio-blk.ts';
+import { VHOST_F_LOG_ALL } from '../../protocol/virtio-ring.ts';
 import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
@@ -21,6 +22,7 @@ import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
+import { type LogPlace, SharedLog } from './shared-log.ts';
 
 export class LoopDisk {
   readonly features: bigint;
@@ -33,6 +35,8 @@ export class LoopDisk {
   readonly #running = new Set<number>();
   #shape: DiskShape;
   #inflight: InflightMemory | null = null;
+  #log: SharedLog | null = null;
+  #logEventFd = -1;
   #acked = 0n;
   #writeback = true;
 
@@ -78,7 +82,9 @@ export class LoopDisk {
 
   /** The driver's features decide about the cache mode and which requests are known. */
   async setFeatures(acked: bigint): Promise<void> {
+    const logChanged = hasFeature(acked ^ this.#acked, VHOST_F_LOG_ALL);
     this.#acked = acked;
+    if (logChanged) await this.#tellLog();
     // A driver that acked CONFIG_WCE and cannot flush starts with writeback = 0 (§5.2.5.2).
     if (hasFeature(acked, VIRTIO_BLK_F_CONFIG_WCE) && !hasFeature(acked, VIRTIO_BLK_F_FLUSH)) {
       this.#writeback = false;
@@ -196,6 +202,49 @@ export class LoopDisk {
     this.#inflight = memory;
   }
 
+  /**
+   * Takes a dirty log instead of the one before. null, or why not: a log that is too small for what is
+   * written would leave old pages behind on the other side, which nobody would notice. `ringsEnd`: where
+   * the logged rings end.
+   */
+  async setLog(place: LogPlace, fd: number, ringsEnd: number): Promise<string | null> {
+    const log = SharedLog.map(place, fd);
+    if (typeof log === 'string') return log;
+    const ends = this.#regions.regions.map((region) => region.guestAddress + region.sizeBytes);
+    const refusal = log.tooSmallFor(Math.max(ringsEnd, ...ends));
+    if (refusal === null) await this.#replaceLog(log);
+    else log.unmap();
+    return refusal;
+  }
+
+  /** The fd stays the session's, until it sets another one. */
+  async setLogEventFd(fd: number): Promise<void> {
+    this.#logEventFd = fd;
+    await this.#tellLog();
+  }
+
+  /** Logs what is written to a vring's used ring, which lies at a guest address; -1: does not. */
+  async setVringLog(index: number, guestAddress: number): Promise<void> {
+    await this.#askOwner(index, { kind: 'setVringLog', index, guestAddress });
+  }
+
+  async #replaceLog(log: SharedLog | null): Promise<void> {
+    const old = this.#log;
+    this.#log = log;
+    await this.#tellLog();
+    old?.unmap();
+  }
+
+  async #tellLog(): Promise<void> {
+    const log = this.#log && {
+      address: this.#log.address,
+      sizeBytes: this.#log.sizeBytes,
+      logsData: hasFeature(this.#acked, VHOST_F_LOG_ALL),
+      eventFd: this.#logEventFd,
+    };
+    await this.#workers.askAll({ kind: 'setLog', log });
+  }
+
   /** Signals a call eventfd of a vring that does not run. */
   signal(fd: number): void {
     signalEventfd(fd);
@@ -205,6 +254,8 @@ export class LoopDisk {
   async reset(): Promise<void> {
     for (const index of [...this.#running]) await this.stopVring(index);
     this.#replaceInflight(null);
+    this.#logEventFd = -1;
+    await this.#replaceLog(null);
     await this.replaceRegions([]);
     this.#acked = 0n;
     this.#writeback = true;

@@ -22,6 +22,8 @@ import type {
 export interface WorkerEvents {
   onViolation(vring: number, name: string): void;
   onIoError(operation: string, errno: number, offsetBytes: number): void;
+  /** Guest memory was written that the dirty log is too small for; once for each log. */
+  onUnlogged(guestAddress: number): void;
   /** A worker has ended without being asked: the disk cannot go on. */
   onDeath(reason: string): void;
 }
@@ -205,6 +207,8 @@ export class LoopWorkers {
       resolve?.(message.answer);
     } else if (message.kind === 'violation') {
       this.#events.onViolation(message.vring, message.name);
+    } else if (message.kind === 'unlogged') {
+      this.#events.onUnlogged(message.guestAddress);
     } else if (message.kind === 'ioError') {
       this.#events.onIoError(message.operation, message.errno, message.offsetBytes);
     }

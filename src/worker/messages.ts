@@ -54,6 +54,19 @@ export interface VringStart extends VringOptions {
   readonly errFd: number;
   /** Whether the in-flight region, if there is one, says where the ring stands (see QueueInflight). */
   readonly recover: boolean;
+  /** Where the used ring is for the dirty log (a guest address), or -1: its writes are not logged. */
+  readonly logGuestAddress: number;
+}
+
+/** The dirty log as workers are told of it. */
+export interface LogStart {
+  /** Where it is mapped. */
+  readonly address: number;
+  readonly sizeBytes: number;
+  /** VHOST_F_LOG_ALL: data and status bytes are logged too, not only rings. */
+  readonly logsData: boolean;
+  /** Signalled when pages are marked, or -1. */
+  readonly eventFd: number;
 }
 
 export type WorkerRequest =
@@ -80,6 +93,9 @@ export type WorkerRequest =
       readonly which: 'kick' | 'call' | 'err';
       readonly fd: number;
     }
+  | { readonly kind: 'setVringLog'; readonly index: number; readonly guestAddress: number }
+  /** Null: nothing is logged any more, and what was mapped may go. */
+  | { readonly kind: 'setLog'; readonly log: LogStart | null }
   | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
   | { readonly kind: 'exit' };
 
@@ -99,6 +115,7 @@ export type WorkerMessage =
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
   | { readonly kind: 'violation'; readonly vring: number; readonly name: string }
+  | { readonly kind: 'unlogged'; readonly guestAddress: number }
   | {
       readonly kind: 'ioError';
       readonly operation: string;

@@ -9,14 +9,22 @@ import { LoopCommands } from '../loop/loop-commands.ts';
 import type { LoopDevice } from '../loop/loop-device.ts';
 import { LoopQueue } from '../loop/loop-queue.ts';
 import type { LoopState } from '../loop/loop-state.ts';
+import { QueueLog } from '../loop/queue-log.ts';
+import type { DirtyLog } from '../memory/dirty-log.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { viewMemory } from '../sys/mmap.ts';
 import { type InflightViews, viewInflight } from '../virtqueue/inflight-region.ts';
-import { activateVring } from '../virtqueue/vring-config.ts';
+import { activateVring, writtenParts } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { LoopWorker } from './loop-worker.ts';
-import type { NumberedRequest, VringStart, WorkerAnswer, WorkerRequest } from './messages.ts';
+import type {
+  LogStart,
+  NumberedRequest,
+  VringStart,
+  WorkerAnswer,
+  WorkerRequest,
+} from './messages.ts';
 
 /** A started vring. Its queue is null while memory that the ring lies in is away. */
 interface StartedVring {
@@ -35,6 +43,7 @@ export interface WorkerVringsParts {
   readonly worker: LoopWorker;
   readonly counters: Float64Array;
   readonly answer: (id: number, answer: WorkerAnswer) => void;
+  readonly openLog: (log: LogStart) => DirtyLog;
 }
 
 export class WorkerVrings {
@@ -48,6 +57,9 @@ export class WorkerVrings {
    * come: a third of the speed.
    */
   readonly #lastEnded: LoopQueue[] = [];
+  /** The dirty log of a migration, or null. */
+  #log: DirtyLog | null = null;
+  #logsData = false;
   /** Requests that wait for commands in flight to end, oldest first. */
   #waiting: NumberedRequest[] = [];
 
@@ -108,6 +120,10 @@ export class WorkerVrings {
       }
       case 'setFd':
         return this.#setFd(request.index, request.which, request.fd);
+      case 'setVringLog':
+        return this.#setVringLog(request.index, request.guestAddress);
+      case 'setLog':
+        return this.#setLog(request.log);
       case 'setMode':
         this.#parts.state.writeThrough = request.writeThrough;
         this.#parts.state.limits = request.limits;
@@ -153,7 +169,36 @@ export class WorkerVrings {
       resume: (tag) => device.resumeBounce(tag),
     });
     device.attach(started.queue);
+    this.#applyLog(started);
+    // What making the ring wrote to it.
+    started.queue.log?.wroteRing();
     return null;
+  }
+
+  /** Between turns: no request sees a part of the change. */
+  #setLog(log: LogStart | null): null {
+    this.#log = log && this.#parts.openLog(log);
+    this.#logsData = log?.logsData ?? false;
+    for (const vring of this.#vrings.values()) this.#applyLog(vring);
+    return null;
+  }
+
+  #setVringLog(index: number, logGuestAddress: number): null {
+    const vring = this.#vrings.get(index);
+    if (vring === undefined) return null;
+    vring.start = { ...vring.start, logGuestAddress };
+    this.#applyLog(vring);
+    return null;
+  }
+
+  #applyLog({ queue, start }: StartedVring): void {
+    if (queue === null) return;
+    const logsRing = start.logGuestAddress >= 0;
+    const wanted = this.#log !== null && (this.#logsData || logsRing);
+    const ring = logsRing
+      ? writtenParts(this.#parts.memory, start, start.packed, start.logGuestAddress)
+      : [];
+    queue.log = wanted ? new QueueLog(this.#log!, this.#logsData, ring) : null;
   }
 
   #commandsFor(index: number, size: number): LoopCommands {

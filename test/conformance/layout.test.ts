@@ -24,6 +24,7 @@ const WITHOUT_HEADER = [
   'vhost_single_memory_region',
   'vhost_user_config',
   'vhost_user_inflight',
+  'vhost_user_log',
   'QueueRegionSplit',
   'DescStateSplit',
   'QueueRegionPacked',

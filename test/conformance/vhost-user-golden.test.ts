@@ -81,6 +81,11 @@ const GOLDEN: readonly Golden[] = [
   },
   {
     // An update, readable and writable; the C struct has six bytes more than its fields.
+    layout: vhostUser.vhostUserLog,
+    bytes: '0080000000000000 0010000000000000',
+    fields: { mmap_size: 0x8000n, mmap_offset: 0x1000n },
+  },
+  {
     layout: vhostUser.vhostIotlbMsg,
     bytes: '00e0ffff00000000 0010000000000000 00000040557f0000 03 02 000000000000',
     fields: {
@@ -177,6 +182,8 @@ test('front-end messages have the codes of the protocol', () => {
     SET_OWNER: 3,
     RESET_OWNER: 4,
     SET_MEM_TABLE: 5,
+    SET_LOG_BASE: 6,
+    SET_LOG_FD: 7,
     SET_VRING_NUM: 8,
     SET_VRING_ADDR: 9,
     SET_VRING_BASE: 10,

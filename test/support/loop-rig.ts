@@ -10,9 +10,11 @@ import { LoopCommands } from '../../src/loop/loop-commands.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import { LoopQueue } from '../../src/loop/loop-queue.ts';
 import { type LoopState, SHARED_WORDS, ZERO_BYTES } from '../../src/loop/loop-state.ts';
+import { QueueLog } from '../../src/loop/queue-log.ts';
+import { DirtyLog } from '../../src/memory/dirty-log.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import type { Vring } from '../../src/virtqueue/vring.ts';
-import { activateVring } from '../../src/virtqueue/vring-config.ts';
+import { activateVring, writtenParts } from '../../src/virtqueue/vring-config.ts';
 import { HostSpace } from './host-space.ts';
 import { MemoryBackingFile, type MemoryBackingOptions } from './memory-backing-file.ts';
 import { MockDriver, type RingDriver } from './mock-driver.ts';
@@ -42,6 +44,8 @@ export interface LoopRigOptions extends Partial<MemoryBackingOptions> {
   readonly inOrder?: boolean;
   /** Guest memory for requests. */
   readonly dataBytes?: number;
+  /** The dirty log: a bit for each page of guest memory. */
+  readonly log?: Uint8Array;
   /** Shared with another rig: two workers of one disk. */
   readonly shared?: Int32Array;
 }
@@ -67,6 +71,7 @@ export class LoopRig {
   readonly violations: Array<{ vring: number; violation: number }> = [];
   readonly ioErrors: Array<{ op: number; errno: number; offsetBytes: number }> = [];
   readonly #inFlight: Array<Map<number, RigRequest>>;
+  readonly #log: Uint8Array | undefined;
   #nextPlace = RIG_DATA_AT;
   readonly #dataBytes: number;
 
@@ -114,6 +119,7 @@ export class LoopRig {
     this.device = new LoopDevice(queueCount);
     this.counters = new Float64Array(COUNTERS_PER_VRING * queueCount);
     this.#inFlight = Array.from({ length: queueCount }, () => new Map<number, RigRequest>());
+    this.#log = options.log;
     this.drivers = Array.from({ length: queueCount }, (_, index) =>
       this.#attach(index, ringSize, options),
     );
@@ -133,7 +139,15 @@ export class LoopRig {
     const agreed = { packed, inOrder, eventIdx, indirect: true, base };
     const vring = activateVring(memory, geometry, agreed);
     if (typeof vring === 'string') throw new Error(vring);
-    this.attachVring(index, vring, memory);
+    const queue = this.attachVring(index, vring, memory);
+    if (this.#log !== undefined) {
+      const onOutside = (guestAddress: number) => {
+        throw new Error(`0x${guestAddress.toString(16)} is outside of the log`);
+      };
+      const log = new DirtyLog(this.#log, memory, { onMarked() {}, onOutside });
+      queue.log = new QueueLog(log, true, writtenParts(memory, geometry, packed, place.used));
+      queue.log.wroteRing();
+    }
     return driver;
   }
 

@@ -47,6 +47,15 @@ export class GuestRam {
     return region.userAddress + at;
   }
 
+  /** The other way round. */
+  guestAddress(userAddress: number): number {
+    for (const region of this.regions) {
+      const at = userAddress - region.userAddress;
+      if (at >= 0 && at < region.bytes.length) return region.guestAddress + at;
+    }
+    throw new Error(`no region has the front-end address 0x${userAddress.toString(16)}`);
+  }
+
   hostAddress(guestAddress: number): number {
     const { region, at } = this.place(guestAddress, 1);
     return region.hostAddress + at;

@@ -13,6 +13,7 @@ import {
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostUserConfigHead,
@@ -20,6 +21,7 @@ import {
 } from '../../protocol/vhost-user.ts';
 import { virtioBlkConfig } from '../../protocol/virtio-blk.ts';
 import {
+  VHOST_F_LOG_ALL,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_PACKED,
   VIRTIO_RING_F_EVENT_IDX,
@@ -31,6 +33,7 @@ import { VhostUserClient } from './vhost-user-client.ts';
 import {
   configPayload,
   inflightPayload,
+  logPayload,
   replyU64,
   singleRegionPayload,
   u64Payload,
@@ -162,7 +165,11 @@ export class MockFrontEnd {
 
   get #protocolFeatures(): bigint {
     const tracked = this.#tracked ? INFLIGHT_FEATURES : 0n;
-    return PROTOCOL_FEATURES | tracked | bitsToWord(VHOST_USER_PROTOCOL_F_BACKEND_REQ);
+    return (
+      PROTOCOL_FEATURES |
+      tracked |
+      bitsToWord(VHOST_USER_PROTOCOL_F_BACKEND_REQ, VHOST_USER_PROTOCOL_F_LOG_SHMFD)
+    );
   }
 
   /** Connects to a back-end that was started anew, and goes on as QEMU does: from what it knows itself. */
@@ -188,7 +195,8 @@ export class MockFrontEnd {
 
   /** What the driver acks of the offer. */
   get #wanted(): bigint {
-    const without = [...this.#withoutFeatures];
+    // No driver's: front-ends add it while they migrate.
+    const without = [VHOST_F_LOG_ALL, ...this.#withoutFeatures];
     if (!this.#eventIdx) without.push(VIRTIO_RING_F_EVENT_IDX);
     if (!this.#packed) without.push(VIRTIO_F_RING_PACKED);
     if (!this.#inOrder) without.push(VIRTIO_F_IN_ORDER);
@@ -301,6 +309,22 @@ export class MockFrontEnd {
       await this.#must('SET_VRING_KICK', vringFdPayload(index, true), [kickFd]);
       await this.#must('SET_VRING_CALL', vringFdPayload(index, true), [callFd]);
       await this.enable(index, true);
+    }
+  }
+
+  /** Sequence I: the log, VHOST_F_LOG_ALL, and every vring's own flag. */
+  async logWrites(fd: number, sizeBytes: number): Promise<void> {
+    await this.client.request('SET_LOG_BASE', logPayload(sizeBytes), { fds: [fd] });
+    await this.setLogging(true);
+  }
+
+  async setLogging(on: boolean): Promise<void> {
+    this.features = on ? this.#wanted | bitsToWord(VHOST_F_LOG_ALL) : this.#wanted;
+    await this.#must('SET_FEATURES', u64Payload(this.features));
+    for (const { index, driver } of this.queues) {
+      const log = this.shared.ram.guestAddress(driver.userPlace.used);
+      const text = { ...driver.userPlace, flags: on ? 1 : 0, log };
+      await this.#must('SET_VRING_ADDR', vringAddrPayload(index, text));
     }
   }
 

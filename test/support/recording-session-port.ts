@@ -9,6 +9,7 @@ import { Session } from '../../src/vhost-user/session.ts';
 import type { ChannelEvents, SessionDisk, SessionPort } from '../../src/vhost-user/session-port.ts';
 import type { InflightDescription } from '../../src/worker/inflight-memory.ts';
 import type { VringStart } from '../../src/worker/messages.ts';
+import type { LogPlace } from '../../src/worker/shared-log.ts';
 import { encodeMessage, type HeaderText, type Reply, u64Payload } from './vhost-user-messages.ts';
 
 /** Fds as numbers that are open or closed. Closing one that is not open is an error of the session. */
@@ -51,6 +52,7 @@ export const RECORDED_SHAPE = {
 };
 
 type Refusable =
+  | 'setLog'
   | 'addRegion'
   | 'removeRegion'
   | 'replaceRegions'
@@ -151,6 +153,22 @@ export class RecordingDisk implements SessionDisk {
     if (!this.running.has(index)) throw new Error(`vring ${index} changed, it does not run`);
     this.#requireFds(fd);
     this.calls.push(['setVringFd', index, which, fd]);
+  }
+
+  async setLog(place: LogPlace, fd: number, ringsEnd: number): Promise<string | null> {
+    this.#fds.requireOpen(fd);
+    this.calls.push(['setLog', place, ringsEnd]);
+    return this.#refusal('setLog');
+  }
+
+  async setLogEventFd(fd: number): Promise<void> {
+    this.#requireFds(fd);
+    this.calls.push(['setLogEventFd', fd]);
+  }
+
+  async setVringLog(index: number, guestAddress: number): Promise<void> {
+    if (!this.running.has(index)) throw new Error(`vring ${index} logged, it does not run`);
+    this.calls.push(['setVringLog', index, guestAddress]);
   }
 
   signal(fd: number): void {

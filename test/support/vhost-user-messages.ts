@@ -17,6 +17,7 @@ import {
   vhostSingleMemoryRegion,
   vhostUserConfigHead,
   vhostUserHeader,
+  vhostUserLog,
   vhostUserMessages,
   vhostUserU64,
   vhostVringAddr,
@@ -91,7 +92,9 @@ export interface VringAddrText {
   readonly desc: Word;
   readonly avail: Word;
   readonly used: Word;
+  /** Bit 0: the used ring's writes are logged, as if it were at `log`. */
   readonly flags?: number;
+  readonly log?: Word;
 }
 
 export function vringAddrPayload(index: number, text: VringAddrText): Uint8Array {
@@ -101,7 +104,13 @@ export function vringAddrPayload(index: number, text: VringAddrText): Uint8Array
     desc_user_addr: text.desc,
     avail_user_addr: text.avail,
     used_user_addr: text.used,
+    log_guest_addr: text.log ?? 0,
   });
+}
+
+/** SET_LOG_BASE. */
+export function logPayload(sizeBytes: Word, mmapOffset: Word = 0): Uint8Array {
+  return encodeLayout(vhostUserLog, { mmap_size: sizeBytes, mmap_offset: mmapOffset });
 }
 
 export interface RegionText {

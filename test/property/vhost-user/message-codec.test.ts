@@ -28,6 +28,8 @@ const FIXED: Readonly<Record<number, readonly [bytes: number, fds: number | 'bit
   2: [8, 0],
   3: [0, 0],
   4: [0, 0],
+  6: [16, 1],
+  7: [0, 1],
   8: [8, 0],
   9: [40, 0],
   10: [8, 0],

@@ -17,6 +17,7 @@ import { RECORDED_SHAPE, RecordedSession } from '../../support/recording-session
 import {
   configPayload,
   inflightPayload,
+  logPayload,
   MESSAGE_NAMES,
   memTablePayload,
   replyU64,
@@ -67,7 +68,7 @@ const features = fc.oneof(
   { weight: 1, arbitrary: hostileU64 },
 );
 const protocolFeatures = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(0x90_9229n, 0x8229n, 0x8209n) },
+  { weight: 6, arbitrary: fc.constantFrom(0x90_922bn, 0x822bn, 0x8209n) },
   { weight: 1, arbitrary: hostileU64 },
 );
 const config = fc
@@ -96,8 +97,12 @@ function payloadOf(name: MessageName): fc.Arbitrary<Uint8Array> {
         .map(([index, num]) => vringStatePayload(index, num));
     case 'SET_VRING_ADDR':
       return fc
-        .tuple(ring, address, address, address)
-        .map(([index, desc, avail, used]) => vringAddrPayload(index, { desc, avail, used }));
+        .tuple(ring, address, address, address, fc.constantFrom(0, 1), address)
+        .map(([index, desc, avail, used, flags, log]) =>
+          vringAddrPayload(index, { desc, avail, used, flags, log }),
+        );
+    case 'SET_LOG_BASE':
+      return fc.tuple(address, address).map(([size, offset]) => logPayload(size, offset));
     case 'SET_VRING_KICK':
     case 'SET_VRING_CALL':
     case 'SET_VRING_ERR':
@@ -138,7 +143,7 @@ const served: fc.Arbitrary<Step> = fc
       .map(({ drawn, ...rest }) => ({ name, ...rest, fds: fdsOf(name, rest.payload, drawn) })),
   );
 const unserved: fc.Arbitrary<Step> = fc.record({
-  name: fc.constantFrom(0, 6, 23, 34, 44, 199, 0xffff_ffff),
+  name: fc.constantFrom(0, 19, 23, 34, 44, 199, 0xffff_ffff),
   payload: fc.uint8Array({ maxLength: 64 }),
   fds: fc.nat(8),
   ...circumstances,
@@ -151,7 +156,7 @@ const steps = fc.array(
 const opening = fc.constantFrom<readonly Step[]>(
   [],
   [
-    step('SET_PROTOCOL_FEATURES', u64Payload(0x90_9229n)),
+    step('SET_PROTOCOL_FEATURES', u64Payload(0x90_922bn)),
     step('SET_FEATURES', u64Payload(MODERN)),
     ...[0, 1].flatMap((index) => [
       step('SET_VRING_NUM', vringStatePayload(index, 128)),

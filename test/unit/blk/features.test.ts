@@ -50,6 +50,7 @@ describe('offered', () => {
     const word = offeredFeatures(SHAPE) & ~0xff_ffffn;
     const names = namesOfBits(ringFeatures, word).map((name) => name.replace(/^.*_F_/, ''));
     expect(names).toEqual([
+      'LOG_ALL',
       'INDIRECT_DESC',
       'EVENT_IDX',
       'PROTOCOL_FEATURES',

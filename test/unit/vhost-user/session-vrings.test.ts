@@ -46,6 +46,7 @@ describe('a ring starts at SET_VRING_KICK', () => {
           callFd: 100,
           errFd: -1,
           recover: true,
+          logGuestAddress: -1,
         },
       ],
     ]);

@@ -21,6 +21,7 @@ import { ALL_PROTOCOL, MODERN, REGION, sessionSteps } from '../../support/sessio
 import {
   configPayload,
   inflightPayload,
+  logPayload,
   MESSAGE_NAMES,
   memTablePayload,
   replyU64,
@@ -48,6 +49,8 @@ const EXAMPLES: Record<MessageName, { payload?: Uint8Array; fds?: number }> = {
   SET_OWNER: {},
   RESET_OWNER: {},
   SET_MEM_TABLE: { payload: memTablePayload([REGION]), fds: 1 },
+  SET_LOG_BASE: { payload: logPayload(0x8000), fds: 1 },
+  SET_LOG_FD: { fds: 1 },
   SET_VRING_NUM: { payload: vringStatePayload(0, 128) },
   SET_VRING_ADDR: { payload: vringAddrPayload(0, { desc: 0, avail: 2, used: 4 }) },
   SET_VRING_BASE: { payload: vringStatePayload(0, 65_535) },
