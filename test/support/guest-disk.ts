@@ -15,6 +15,8 @@ export interface DiskOptions {
   /** Creates the image, sparse, when it does not exist. */
   readonly sizeBytes?: number;
   readonly vloop?: readonly string[];
+  /** Options of Node's own: modules that break vloop on purpose. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** The numbers in vloop's last log line. */
@@ -38,6 +40,7 @@ export class GuestDisk {
     const locked = join(CHECKOUT, 'node_modules/.bin/node');
     this.process = new BoundedProcess([
       existsSync(locked) ? locked : process.execPath,
+      ...(options.nodeFlags ?? []),
       join(CHECKOUT, 'src/cli/vloop.js'),
       'serve',
       this.image,

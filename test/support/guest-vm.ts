@@ -24,6 +24,8 @@ export interface GuestOptions {
   /** False: the guest boots from its disk and not from a kernel that QEMU loads. */
   readonly kernel?: boolean;
   readonly fio?: boolean;
+  /** More cpio archives for the guest's first file system. */
+  readonly archives?: readonly string[];
   readonly cpus?: number;
   /** Carry on after a reset instead of ending. */
   readonly mayReboot?: boolean;
@@ -65,7 +67,7 @@ export class Guest {
       ...['-serial', `file:${this.#path('serial')}`],
       ...['-qmp', `unix:${this.#path('qmp')},server=on,wait=off`],
       ...(options.mayReboot ? [] : ['-no-reboot']),
-      ...((options.kernel ?? true) ? this.#kernelArguments(assets, options.fio ?? false) : []),
+      ...((options.kernel ?? true) ? this.#kernelArguments(assets, options) : []),
       ...options.arguments,
     ]);
   }
@@ -74,13 +76,14 @@ export class Guest {
     return join(this.#folder, file);
   }
 
-  #kernelArguments(assets: GuestAssets, fio: boolean): string[] {
+  #kernelArguments(assets: GuestAssets, { fio = false, archives = [] }: GuestOptions): string[] {
     let initrd = join(assets.base, 'guest.cpio');
-    if (fio) {
+    const more = [...(fio ? [join(assets.fio, 'fio.cpio')] : []), ...archives];
+    if (more.length > 0) {
       // The kernel unpacks one archive after the other.
-      const archives = [initrd, join(assets.fio, 'fio.cpio')].map((path) => readFileSync(path));
+      const whole = Buffer.concat([initrd, ...more].map((path) => readFileSync(path)));
       initrd = this.#path('initrd');
-      writeFileSync(initrd, Buffer.concat(archives));
+      writeFileSync(initrd, whole);
     }
     const append = 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off';
     return ['-kernel', join(assets.base, 'vmlinuz'), '-initrd', initrd, '-append', append];
