@@ -7,7 +7,7 @@ VITEST := $(BIN)/vitest run
 # First in the path: tools that start with `env node` get Node 24, whatever the machine's own is.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check unit property conformance kernel guest
+.PHONY: help demo fs-tests test check unit property conformance kernel guest
 .PHONY: bench bench-guest bench-growth bench-micro bench-start build docs clean
 
 help: ## list the targets
@@ -19,6 +19,9 @@ node_modules/.installed: package.json package-lock.json
 
 demo: node_modules/.installed ## boot a guest on a vloop disk and watch it format, write and verify
 	qemu-examples/demo.sh
+
+fs-tests: node_modules/.installed ## file-system test suites on vloop disks (FS_TESTS_ARGS=--help)
+	$(BIN)/node qemu-examples/fs-tests.ts $(FS_TESTS_ARGS)
 
 test: check ## everything: checks, then all five parts of the tests
 	$(VITEST)

@@ -1,0 +1,291 @@
+/**
+ * One guest with its disks: boots, prepares a file system, runs cases one after the other, powers off. A case that loses
+ * the machine (panic, hang, back-end death) is a result like the others; the machine is to be killed then. Every wait is
+ * bounded.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BoundedProcess } from '../../test/support/bounded-process.ts';
+import { collectEvidence } from '../../test/support/guest-evidence.ts';
+import { QmpClient } from '../../test/support/guest-qmp.ts';
+import type { CaseResult, DiskCounters, FileSystem, Side, TestCase, Verdict } from './cases.ts';
+import { EnvironmentError } from './cases.ts';
+import { Channel } from './channel.ts';
+import { type ChannelLine, countersBetween } from './channel-lines.ts';
+import { GuestDisks } from './disks.ts';
+import { type MachineSetup, qemuCommand } from './qemu-command.ts';
+
+/** Alone a guest is up in 4 to 7 s under TCG; other machines may be busy. */
+const BOOT_TIMEOUT_MS = 120_000;
+const PREPARE_TIMEOUT_MS = 120_000;
+const POWER_OFF_TIMEOUT_MS = 30_000;
+/** The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs. */
+const GUEST_GRACE_MS = 45_000;
+const STATUS_NOT_RUN = 77;
+/** timeout(1): it ran out, or had to be killed. */
+const STATUS_TIMED_OUT = [124, 137];
+const CONSOLE_END_CHARACTERS = 3000;
+
+interface Ending {
+  readonly verdict: Verdict;
+  readonly reason: string;
+  readonly evidence?: string;
+}
+
+export class Machine {
+  readonly name: string;
+  readonly side: Side;
+  readonly #folder: string;
+  readonly #setup: MachineSetup;
+  readonly #disks: GuestDisks;
+  readonly #qemu: BoundedProcess;
+  readonly #channel: Channel;
+  #ending: Ending | null = null;
+  #kernel = '';
+  /** What the disks are prepared for. */
+  preparedFor: FileSystem | null = null;
+
+  private constructor(
+    setup: MachineSetup,
+    folder: string,
+    disks: GuestDisks,
+    qemu: BoundedProcess,
+    channel: Channel,
+  ) {
+    this.name = setup.name;
+    this.side = setup.side;
+    this.#setup = setup;
+    this.#folder = folder;
+    this.#disks = disks;
+    this.#qemu = qemu;
+    this.#channel = channel;
+    void this.#watch();
+  }
+
+  /** Starts it and waits until it takes commands. Throws EnvironmentError when that does not come. */
+  static async boot(setup: MachineSetup): Promise<Machine> {
+    const folder = join(setup.workFolder, setup.name);
+    mkdirSync(folder);
+    const disks = await GuestDisks.start(setup.side, folder, setup.roles, setup.vloopOptions);
+    const qemu = new BoundedProcess(qemuCommand(setup, folder, disks.qemuArguments));
+    const interrupt = () => qemu.signal('SIGKILL');
+    setup.signal.addEventListener('abort', interrupt);
+    if (setup.signal.aborted) interrupt();
+    qemu.finished
+      .finally(() => setup.signal.removeEventListener('abort', interrupt))
+      .catch(() => {});
+    let machine: Machine;
+    try {
+      const channel = await Channel.open(join(folder, 'channel'), () => qemu.ended);
+      machine = new Machine(setup, folder, disks, qemu, channel);
+    } catch (error) {
+      await Promise.all([qemu.kill().catch(() => {}), disks.kill()]);
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new EnvironmentError(`${reason}: ${qemu.output.trim() || 'it said nothing'}`);
+    }
+    try {
+      await machine.#greeting();
+    } catch (error) {
+      await machine.kill();
+      throw error;
+    }
+    return machine;
+  }
+
+  async #greeting(): Promise<void> {
+    const hello = await this.#line(BOOT_TIMEOUT_MS, (line) => line.kind === 'hello');
+    if (hello?.kind === 'hello') {
+      this.#kernel = hello.kernel;
+      return;
+    }
+    const why = this.#ending?.reason ?? `it said nothing for ${BOOT_TIMEOUT_MS / 1000} s`;
+    throw new EnvironmentError(
+      `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}`,
+    );
+  }
+
+  get kernel(): string {
+    return this.#kernel;
+  }
+
+  /** A machine that is no longer of use. */
+  get lost(): boolean {
+    return this.#ending !== null;
+  }
+
+  get console(): string {
+    try {
+      return readFileSync(join(this.#folder, 'console'), 'latin1').replaceAll('\r', '');
+    } catch {
+      return '';
+    }
+  }
+
+  /** What ends the machine from outside interrupts whoever waits for a line. */
+  async #watch(): Promise<void> {
+    const death = this.#disks.firstDeath();
+    const ending = await Promise.race([
+      death.then((reason): Ending => ({ verdict: 'back-end death', reason })),
+      this.#qemu.finished.then(
+        ({ status, signal }): Ending => this.#endOfQemu(signal ?? `status ${status}`),
+        (error: Error): Ending => ({ verdict: 'panic', reason: `QEMU: ${error.message}` }),
+      ),
+    ]);
+    this.#ending ??= ending;
+    this.#channel.interrupt();
+  }
+
+  #endOfQemu(how: string): Ending {
+    const panic = /Kernel panic - not syncing: .*/.exec(this.console)?.[0];
+    const said = this.#qemu.output.trim().split('\n').at(-1);
+    return { verdict: 'panic', reason: panic ?? `QEMU ended with ${how}${said && `: ${said}`}` };
+  }
+
+  /** The first line that `wanted` takes; null when the machine ends or time is over. Questions are answered meanwhile. */
+  async #line(
+    timeoutMs: number,
+    wanted: (line: ChannelLine) => boolean,
+    others: (line: ChannelLine) => void = () => {},
+  ): Promise<ChannelLine | null> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.#ending === null) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) return null;
+      const line = await this.#channel.next(Math.min(leftMs, 1000));
+      if (line === null) continue;
+      if (line.kind === 'ask') this.#answer(line.what, line.role);
+      if (wanted(line)) return line;
+      others(line);
+    }
+    return null;
+  }
+
+  #answer(what: string, role: string): void {
+    const kib = what === 'allocated' ? this.#disks.allocatedKib(role) : null;
+    this.#channel.send(kib === null ? 'unknown' : `${kib}`);
+  }
+
+  /** Gets the disks ready for a file system; null when that worked, else why not. */
+  async prepare(fs: FileSystem): Promise<string | null> {
+    this.preparedFor = null;
+    const output: string[] = [];
+    this.#channel.send(`prepare ${fs}`);
+    const answer = await this.#line(
+      PREPARE_TIMEOUT_MS,
+      ({ kind }) => kind === 'prepared',
+      (line) => line.kind === 'output' && output.push(line.text),
+    );
+    if (answer?.kind === 'prepared' && answer.ok) {
+      this.preparedFor = fs;
+      return null;
+    }
+    const words = output.slice(-2).join('; ') || this.#ending?.reason || 'no answer';
+    return `the disks could not be prepared for ${fs}: ${words}`;
+  }
+
+  async run(test: TestCase, timeoutSeconds: number): Promise<CaseResult> {
+    const began = performance.now();
+    const output: string[] = [];
+    const before = new Map<string, DiskCounters>();
+    const counters: Record<string, DiskCounters> = {};
+    let reason = '';
+    this.#channel.send(`run ${timeoutSeconds} ${test.suite} ${test.fs} ${test.name}`);
+    const end = await this.#line(
+      timeoutSeconds * 1000 + GUEST_GRACE_MS,
+      ({ kind }) => kind === 'end',
+      (line) => {
+        if (line.kind === 'output') output.push(line.text);
+        if (line.kind === 'reason') reason = line.text;
+        if (line.kind !== 'counters') return;
+        if (line.when === 'before') before.set(line.role, line.counters);
+        else counters[line.role] = countersBetween(before.get(line.role), line.counters);
+      },
+    );
+    const base = { ...test, side: this.side, guest: this.name, counters };
+    if (end?.kind === 'end') {
+      const { verdict, why } = verdictOf(end.status, reason, output, timeoutSeconds);
+      if (verdict === 'hang') this.#ending = { verdict, reason: why };
+      const kept = verdict === 'pass' ? '' : output.join('\n');
+      return { ...base, verdict, reason: why, seconds: end.seconds, output: kept };
+    }
+    const ending = this.#ending ?? (await this.#hang(timeoutSeconds));
+    const seconds = (performance.now() - began) / 1000;
+    const said = [...output, ending.evidence ?? this.console.slice(-CONSOLE_END_CHARACTERS)];
+    return { ...base, ...pick(ending), seconds, output: said.join('\n') };
+  }
+
+  async #hang(timeoutSeconds: number): Promise<Ending> {
+    const { text } = await collectEvidence({
+      qemuPid: this.#qemu.pid,
+      vloops: this.#disks.backEnds,
+      serial: this.console,
+      accelerator: this.#setup.accelerator,
+      qmp: () => QmpClient.connect(join(this.#folder, 'qmp')),
+    });
+    const reason = `the guest has said nothing for ${timeoutSeconds + GUEST_GRACE_MS / 1000} s`;
+    this.#ending = { verdict: 'hang', reason };
+    return { verdict: 'hang', reason, evidence: text };
+  }
+
+  /** Powers it off; sentences about what did not end well. */
+  async powerOff(): Promise<string[]> {
+    this.#channel.send('off');
+    await this.#line(POWER_OFF_TIMEOUT_MS, ({ kind }) => kind === 'off');
+    const ended = await Promise.race([
+      this.#qemu.finished.then(() => true),
+      new Promise<false>((resolve) =>
+        setTimeout(() => resolve(false), POWER_OFF_TIMEOUT_MS).unref(),
+      ),
+    ]);
+    const sentences = ended ? [] : [`${this.name}: the guest did not power off`];
+    await this.#end();
+    const ends = await this.#disks.stop();
+    this.#keepLogs();
+    return [...sentences, ...ends.map((sentence) => `${this.name}: ${sentence}`)];
+  }
+
+  async kill(): Promise<void> {
+    await this.#end();
+    await this.#disks.kill();
+    this.#keepLogs();
+  }
+
+  async #end(): Promise<void> {
+    this.#ending ??= { verdict: 'panic', reason: 'it was ended' };
+    this.#channel.interrupt();
+    this.#channel.close();
+    await this.#qemu.kill().catch(() => {});
+  }
+
+  #keepLogs(): void {
+    const folder = join(this.#setup.keepFolder, this.name);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'console.log'), this.console);
+    writeFileSync(join(folder, 'qemu.log'), this.#qemu.output);
+    for (const [role, log] of this.#disks.logs()) {
+      writeFileSync(join(folder, `vloop-${role}.log`), log);
+    }
+  }
+}
+
+const pick = ({ verdict, reason }: Ending) => ({ verdict, reason });
+
+function lastLines(text: string, count: number): string {
+  return text.trim().split('\n').slice(-count).join(' | ') || '(none)';
+}
+
+/** The exit status of a case's script, in words. */
+export function verdictOf(
+  status: number,
+  reason: string,
+  output: readonly string[],
+  timeoutSeconds: number,
+): { verdict: Verdict; why: string } {
+  if (status === 0) return { verdict: 'pass', why: '' };
+  if (status === STATUS_NOT_RUN) return { verdict: 'not run', why: reason || 'no reason given' };
+  if (STATUS_TIMED_OUT.includes(status)) {
+    return { verdict: 'hang', why: `it was still running after ${timeoutSeconds} s` };
+  }
+  const said = output.findLast((line) => line.trim() !== '')?.trim();
+  return { verdict: 'fail', why: reason || said || `exit status ${status}` };
+}

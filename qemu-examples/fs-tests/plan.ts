@@ -1,0 +1,112 @@
+/**
+ * From what is asked to the list of cases: groups, list files, names, exclusions, each checked against what the suite has.
+ * Pure: the suites' group lists come in as text.
+ */
+import { type FileSystem, type Suite, type TestCase, UsageError } from './cases.ts';
+import type { RunOptions } from './options.ts';
+import { PACKAGED_GROUPS, packagedCases, packagedPlan } from './packaged-cases.ts';
+
+/** What the trees have: for xfstests each folder's group.list; for blktests the names of the device cases. */
+export interface TreeLists {
+  readonly xfstests: ReadonlyMap<string, string>;
+  readonly blktests: readonly string[];
+}
+
+export interface Asked {
+  readonly options: RunOptions;
+  /** The text of --list, or of xfstests' list when nothing was asked. */
+  readonly listText: string | null;
+  readonly defaultList: string;
+}
+
+const DEFAULT_FILE_SYSTEMS: Readonly<Record<Suite, readonly FileSystem[]>> = {
+  packaged: ['ext4', 'xfs', 'btrfs'],
+  xfstests: ['ext4', 'xfs'],
+  blktests: ['block'],
+};
+
+/** Test → groups it is in. */
+export function parseGroupList(folder: string, groupList: string): Map<string, readonly string[]> {
+  const rows = listedTests(groupList).map((line): [string, readonly string[]] => {
+    const [number, ...groups] = line.split(/\s+/);
+    return [`${folder}/${number}`, groups];
+  });
+  return new Map(rows);
+}
+
+/** The lines of a list without comments and blanks. */
+export function listedTests(listText: string): string[] {
+  return listText
+    .split('\n')
+    .map((line) => line.replace(/#.*/, '').trim())
+    .filter(Boolean);
+}
+
+export function makePlan(asked: Asked, lists: TreeLists): TestCase[] {
+  const { options } = asked;
+  const cases = options.suites.flatMap((suite) => {
+    if (suite === 'packaged') return planPackaged(asked);
+    if (suite === 'blktests') return planBlktests(asked, lists);
+    return planXfstests(asked, lists);
+  });
+  for (const name of options.exclude) {
+    if (!cases.some((test) => test.name === name)) {
+      throw new UsageError(`--exclude=${name}: it is not among the ${cases.length} tests`);
+    }
+  }
+  const kept = cases.filter(({ name }) => !options.exclude.includes(name));
+  if (kept.length === 0) throw new UsageError('nothing is left to run');
+  return kept;
+}
+
+function fileSystemsOf(suite: Suite, { fileSystems }: RunOptions): readonly FileSystem[] {
+  return fileSystems ?? DEFAULT_FILE_SYSTEMS[suite];
+}
+
+/** Names from the command line or the list; null when a group was asked, or nothing. */
+function namedTests({ options, listText }: Asked): string[] | null {
+  if (options.tests.length > 0) return [...new Set(options.tests)];
+  return listText === null ? null : [...new Set(listedTests(listText))];
+}
+
+function planPackaged(asked: Asked): TestCase[] {
+  const { group } = asked.options;
+  if (group !== null && !PACKAGED_GROUPS.some((known) => known === group)) {
+    throw new UsageError(`--group=${group}: packaged has ${PACKAGED_GROUPS.join(' and ')}`);
+  }
+  const plan = packagedPlan(group ?? 'all', fileSystemsOf('packaged', asked.options));
+  const named = namedTests(asked);
+  if (named === null) return plan;
+  const unknown = named.find((name) => !plan.some((test) => test.name === name));
+  if (unknown === undefined) return plan.filter(({ name }) => named.includes(name));
+  const known = packagedCases.map(({ name }) => name).join(', ');
+  throw new UsageError(`no test ${unknown} in packaged, which has ${known}`);
+}
+
+function planBlktests(asked: Asked, { blktests }: TreeLists): TestCase[] {
+  const named = namedTests(asked);
+  const unknown = named?.find((name) => !blktests.includes(name));
+  if (unknown !== undefined) throw new UsageError(`no test ${unknown} in blktests for a disk`);
+  return (named ?? blktests).map((name) => ({ suite: 'blktests', fs: 'block', name }));
+}
+
+function planXfstests(asked: Asked, { xfstests }: TreeLists): TestCase[] {
+  const { group } = asked.options;
+  const groups = new Map(
+    [...xfstests].flatMap(([folder, text]) => [...parseGroupList(folder, text)]),
+  );
+  const names = group === null ? (namedTests(asked) ?? listedTests(asked.defaultList)) : null;
+  const unknown = names?.find((name) => !groups.has(name));
+  if (unknown !== undefined) throw new UsageError(`no test ${unknown} in this tree of xfstests`);
+  const inGroup = [...groups].filter(([, of]) => group !== null && of.includes(group));
+  if (group !== null && inGroup.length === 0) {
+    throw new UsageError(`--group=${group}: no test of this tree of xfstests is in it`);
+  }
+  const chosen = names ?? inGroup.map(([name]) => name);
+  return fileSystemsOf('xfstests', asked.options).flatMap((fs) =>
+    chosen
+      // The folder of another file system has nothing to say here; `shared` and `generic` have.
+      .filter((name) => ['generic', 'shared', fs].includes(name.split('/')[0]!))
+      .map((name) => ({ suite: 'xfstests' as const, fs, name })),
+  );
+}
