@@ -31,6 +31,12 @@ export interface OpenDisk {
   readonly workers: LoopWorkers;
 }
 
+/** A file that another process has opened, and what the guest knows of the disk. */
+export interface AdoptedFile {
+  readonly backing: OpenBacking;
+  readonly shape: DiskShape;
+}
+
 /** The same file gets the same serial wherever it is served from. */
 function defaultSerial(path: string | null): string {
   const name = path === null ? 'memory' : realpathSync(path);
@@ -100,6 +106,19 @@ function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
   };
 }
 
+/** A guest that runs must not see its disk become another one. */
+function sameShape(ours: DiskShape, { backing, shape }: AdoptedFile): DiskShape {
+  for (const key of Object.keys(shape) as Array<keyof DiskShape>) {
+    // The size is the old process's: it may have been changed while that ran.
+    if (key === 'capacitySectors' || ours[key] === shape[key]) continue;
+    throw new BackingError(
+      'EINVAL',
+      `backing file ${backing.path}: ${key}=${ours[key]}, and the guest knows ${shape[key]}`,
+    );
+  }
+  return shape;
+}
+
 /** A disk in memory gives whole pages back. */
 const MEMORY_BLOCK_BYTES = 4096;
 
@@ -107,12 +126,18 @@ const MEMORY_BLOCK_BYTES = 4096;
  * Opens the file and starts the workers, whose `ready` is still to be awaited. Throws BackingError or
  * WorkerError; nothing is left open then but by the process.
  */
-export function openDisk(options: DiskOptions, events: DiskEvents): OpenDisk {
+export function openDisk(
+  options: DiskOptions,
+  events: DiskEvents,
+  adopted: AdoptedFile | null = null,
+): OpenDisk {
   const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
   const backing =
-    blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes });
+    adopted?.backing ??
+    (blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes }));
   const choice = engineFor(options, backing);
-  const shape = shapeOf(options, backing);
+  const shape =
+    adopted === null ? shapeOf(options, backing) : sameShape(shapeOf(options, backing), adopted);
   const settings: WorkerSettings = {
     queueCount,
     memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,

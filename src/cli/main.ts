@@ -6,6 +6,7 @@ import { endianness } from 'node:os';
 import { BackingError } from '../backing/open-backing.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
+import { HandOverError } from './hand-over-link.ts';
 import { helpText, OptionsError, parseCommandLine } from './options.ts';
 import { serve } from './serve.ts';
 import { TraceError } from './trace-file.ts';
@@ -47,9 +48,14 @@ async function main(): Promise<number> {
 try {
   process.exit(await main());
 } catch (error) {
-  const expected = [OptionsError, BackingError, SocketError, TraceError, WorkerError].some(
-    (kind) => error instanceof kind,
-  );
+  const expected = [
+    OptionsError,
+    BackingError,
+    SocketError,
+    TraceError,
+    HandOverError,
+    WorkerError,
+  ].some((kind) => error instanceof kind);
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   process.stderr.write(`vloop: ${text}\n`);
   process.exit(error instanceof OptionsError ? 2 : 1);

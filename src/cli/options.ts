@@ -82,6 +82,11 @@ export const optionTable = {
     default: 'not asked for',
   },
   once: { value: null, meaning: 'end after the first front-end has disconnected' },
+  successor: {
+    value: 'PROGRAM',
+    meaning: 'what SIGUSR2 starts, with these same options, to take the disks over while they run',
+    default: 'this program, as it is on disk then',
+  },
   'trace-messages': {
     value: 'FILE',
     meaning:
@@ -128,6 +133,8 @@ export interface ServeOptions {
   readonly once: boolean;
   /** Null: not asked for. */
   readonly cpuLatencyUs: number | null;
+  /** What takes over at SIGUSR2; null: this program. */
+  readonly successor: string | null;
   /** Null: no trace. */
   readonly traceMessages: string | null;
   readonly logLevel: LogLevel;
@@ -196,6 +203,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     once: values.once === true,
     cpuLatencyUs:
       values['cpu-latency-us'] === undefined ? null : integer(values, 'cpu-latency-us', 0, 1000),
+    successor: path(values, 'successor'),
     traceMessages: path(values, 'trace-messages'),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
   };
@@ -352,6 +360,7 @@ export function helpText(): string {
     'options:',
     ...rows,
     '',
+    'At SIGUSR2 a new process of this program takes the disks over while guests run; see README.',
     'Ends at SIGTERM or SIGINT: running requests complete first. Exit status: 0 ended as asked,',
     '1 the disk or the socket cannot be used, 2 the command line is wrong.',
     '',

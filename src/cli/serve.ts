@@ -11,19 +11,23 @@ import { closeFile } from '../sys/block-file.ts';
 import { CPU_LATENCY_ANY_US, CPU_LATENCY_DEVICE, CpuLatencyRequest } from '../sys/cpu-latency.ts';
 import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
+import type { ConnectionLog } from '../vhost-user/connection.ts';
 import {
   adoptSocket,
   closeSocket,
   listenOn,
   Server,
   type ServerSocket,
+  type TakenServer,
 } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
+import { HandOver } from './hand-over.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 import { resizeOnHangUp } from './resize.ts';
+import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
 
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
@@ -159,25 +163,90 @@ function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
   return fd === null ? listenOn(socketPath) : adoptSocket(fd);
 }
 
-/** Serves a disk once its workers run; a front-end that is early waits in the listen backlog. */
-async function serveDisk(
+interface Serving {
+  readonly once: boolean;
+  readonly logs: readonly Log[];
+  readonly trace: TraceFile | null;
+  readonly log: Log;
+  /** Ends the process at once. */
+  readonly abandon: () => void;
+}
+
+function newServer(
   open: OpenDisk,
   socket: ServerSocket,
-  once: boolean,
   log: Log,
-  traceFile: TraceFile | null,
-): Promise<ServedDisk> {
-  await open.workers.ready;
-  const server = new Server(socket, open.disk, {
+  { once, trace }: Serving,
+  taken: TakenServer | null,
+): Server {
+  const options = {
     once,
-    log: (level, fields, text) => log[level](fields, text),
-    trace: traceFile?.writer(open.name),
+    log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
+    trace: trace?.writer(open.name),
     onConnect: () => log.info('front-end connected'),
     onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
-  });
-  const served: ServedDisk = { open, socket, server, log };
-  log.info(servingFields(served), 'serving');
+  };
+  return new Server(socket, open.disk, options, taken);
+}
+
+function announced(served: ServedDisk): ServedDisk {
+  served.log.info(servingFields(served), 'serving');
   return served;
+}
+
+/** Serves the disks of a command line, or takes them over. `sockets` and `disks` grow on the way. */
+async function startDisks(
+  options: readonly DiskOptions[],
+  takeOver: TakeOver | null,
+  serving: Serving,
+  sockets: ServerSocket[],
+  disks: ServedDisk[],
+): Promise<void> {
+  const { logs, log, abandon } = serving;
+  // All files before the first socket: what cannot be served is refused before anybody connects.
+  const opened = options.map((disk, i) =>
+    openDisk(disk, diskEvents(logs[i]!, abandon), takeOver?.files[i] ?? null),
+  );
+  if (takeOver === null) {
+    for (const disk of options) sockets.push(listenFor(disk));
+    await serveDisks(opened, sockets, serving, disks);
+  } else {
+    disks.push(...(await takeDisksOver(takeOver, opened, serving, log)));
+    sockets.push(...disks.map(({ socket }) => socket));
+  }
+}
+
+/** Serves disks once their workers run; a front-end that is early waits in the listen backlog. */
+async function serveDisks(
+  opened: readonly OpenDisk[],
+  sockets: readonly ServerSocket[],
+  serving: Serving,
+  disks: ServedDisk[],
+): Promise<void> {
+  for (const [i, open] of opened.entries()) {
+    await open.workers.ready;
+    const [socket, log] = [sockets[i]!, serving.logs[i]!];
+    const server = newServer(open, socket, log, serving, null);
+    disks.push(announced({ open, socket, server, log }));
+  }
+}
+
+/** Takes disks and their sessions over; see hand-over-steps.ts. */
+async function takeDisksOver(
+  takeOver: TakeOver,
+  opened: readonly OpenDisk[],
+  serving: Serving,
+  log: Log,
+): Promise<ServedDisk[]> {
+  await Promise.all(opened.map(({ workers }) => workers.ready));
+  // What the start has left in memory goes now: later it would cost the guest time.
+  await collectStartGarbage();
+  const make = (i: number, socket: ServerSocket, taken: TakenServer) =>
+    newServer(opened[i]!, socket, serving.logs[i]!, serving, taken);
+  const servers = await takeOver.run(opened, make, log);
+  return servers.map((server, i) =>
+    announced({ open: opened[i]!, socket: server.socket, server, log: serving.logs[i]! }),
+  );
 }
 
 async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
@@ -190,6 +259,7 @@ async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog(options.logLevel);
+  const takeOver = await TakeOver.begin(options.disks.length);
   const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
   /** Ends at once, with what is running; the socket files go too. */
@@ -201,8 +271,10 @@ export async function serve(options: ServeOptions): Promise<number> {
   const stopAll = () => {
     for (const { server } of disks) server.stop();
   };
+  const handOver = new HandOver(disks, options.disks.length, options.successor, log);
   const onSignal = (signal: string) => {
     ending = true;
+    handOver.abort();
     log.info({ signal }, 'ending: running requests complete first');
     stopAll();
     setTimeout(() => {
@@ -221,25 +293,22 @@ export async function serve(options: ServeOptions): Promise<number> {
   const { cpuLatencyUs } = options;
   const cpuLatency = cpuLatencyUs === null ? null : openCpuLatency(cpuLatencyUs);
   const trace = options.traceMessages === null ? null : new TraceFile(options.traceMessages, log);
+  const serving: Serving = { once: options.once, logs, trace, log, abandon };
   try {
-    // All files before the first socket: what cannot be served is refused before anybody connects.
-    const opened = options.disks.map((disk, i) => openDisk(disk, diskEvents(logs[i]!, abandon)));
-    for (const disk of options.disks) sockets.push(listenFor(disk));
-    for (const [i, open] of opened.entries()) {
-      disks.push(await serveDisk(open, sockets[i]!, options.once, logs[i]!, trace));
-    }
+    await startDisks(options.disks, takeOver, serving, sockets, disks);
   } catch (error) {
+    if (takeOver !== null) await takeOver.refuse(error);
     stopAll();
     await Promise.all(disks.map((disk) => disk.server.ended));
     for (const socket of sockets.slice(disks.length)) closeSocket(socket);
     throw error;
   }
   if (ending) stopAll();
-  else if (options.friendly) {
+  else if (options.friendly && takeOver === null) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
   if (cpuLatency !== null) keepAwake(cpuLatency, cpuLatencyUs!, disks);
-  await collectStartGarbage();
+  if (takeOver === null) await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   await Promise.all(disks.map(endDisk));

@@ -26,6 +26,7 @@ import {
 import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
 const socket = declare('int socket(int, int, int)');
+const socketpair = declare('int socketpair(int, int, int, uintptr_t)');
 const bind = declare('int bind(int, uintptr_t, unsigned int)');
 const listen = declare('int listen(int, int)');
 const connect = declare('int connect(int, uintptr_t, unsigned int)');
@@ -52,6 +53,13 @@ function unixAddress(path: string): FixedBytes {
   address.view.setUint16(0, AF_UNIX, true);
   address.bytes.set(encoded.subarray(0, SOCKET_PATH_BYTES_MAX), 2);
   return address;
+}
+
+/** Two connected sockets, or -errno. */
+export function socketPair(): readonly [number, number] | number {
+  const fds = new FixedBytes(8);
+  const result = valueOrErrno(socketpair(AF_UNIX, SOCKET_FLAGS, 0, fds.address));
+  return result < 0 ? result : [fds.view.getInt32(0, true), fds.view.getInt32(4, true)];
 }
 
 /** Binds and listens at a path. The fd, or -errno (-EADDRINUSE: something is at the path). */

@@ -51,10 +51,12 @@ export class BackendChannel {
   readonly #received = new Uint8Array(REPLY_BYTES);
   #filled = 0;
   #open: boolean;
+  readonly fd: number;
 
   /** Owns `fd` when `isOpen` is true afterwards; else it is no unix socket. */
   constructor(port: SessionPort, fd: number, replyAcks: () => boolean) {
     this.#port = port;
+    this.fd = fd;
     this.#replyAcks = replyAcks;
     this.#socket = port.openChannel(fd, {
       onBytes: (bytes) => this.#take(bytes),
@@ -65,6 +67,11 @@ export class BackendChannel {
 
   get isOpen(): boolean {
     return this.#open;
+  }
+
+  /** An answer is still to come. */
+  get isWaiting(): boolean {
+    return this.#pending.length > 0 || this.#filled > 0;
   }
 
   /** Sends a message; settles within CHANNEL_REPLY_MS and never rejects. */

@@ -12,6 +12,7 @@ import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
 import { openChannel } from './connection-channel.ts';
+import { Hold } from './hold.ts';
 import { type Message, MessageDecoder } from './message-decoder.ts';
 import { MessageTrace } from './message-trace.ts';
 import { ProtocolError } from './protocol-error.ts';
@@ -26,28 +27,36 @@ export type ConnectionLog = SessionPort['log'];
 export class Connection {
   /** Resolves when the front-end has gone and nothing of it is left. */
   readonly ended: Promise<void>;
+  readonly session: Session;
+  readonly fd: number;
 
   readonly #socket: FdSocket;
   readonly #decoder = new MessageDecoder();
-  readonly #session: Session;
   readonly #log: ConnectionLog;
   readonly #trace: MessageTrace | null;
   readonly #watch: FdWatch;
+  readonly #hold = new Hold();
   #readable: () => void = () => {};
   #stopped = false;
 
-  /** Owns `fd` from here on. `writeTrace` takes a line for each message, when that is wanted. */
+  /**
+   * Owns `fd` from here on. `writeTrace` takes a line for each message, when that is wanted. `held`: reads
+   * nothing before `release`.
+   */
   constructor(
     fd: number,
     disk: SessionDisk,
     log: ConnectionLog,
     writeTrace: ((line: string) => void) | null = null,
+    held = false,
   ) {
+    this.fd = fd;
+    if (held) void this.#hold.begin();
     this.#socket = new FdSocket(fd, vhostUserHeader.sizeBytes + VHOST_USER_MAX_PAYLOAD_BYTES);
     this.#log = log;
     this.#trace =
       writeTrace === null ? null : new MessageTrace(writeTrace, () => performance.now());
-    this.#session = new Session({
+    this.session = new Session({
       disk,
       send: (bytes, fds) => this.#send(bytes, fds),
       closeFd: closeSync,
@@ -66,19 +75,35 @@ export class Connection {
   /** Ends the connection from this side, after the message in hand. */
   stop(): void {
     this.#stopped = true;
+    this.release();
     this.#readable();
+  }
+
+  /** Stops reading between two messages. Settles when it has, or when the front-end has gone: false. */
+  async hold(): Promise<boolean> {
+    const held = this.#hold.begin();
+    this.#readable();
+    return await Promise.race([held.then(() => true), this.ended.then(() => false)]);
+  }
+
+  release(): void {
+    this.#hold.end();
   }
 
   /** The disk's config space has changed. */
   configChanged(): void {
-    this.#session.configChanged();
+    this.session.configChanged();
   }
 
   async #run(): Promise<void> {
-    this.#trace?.note('front-end connected');
+    this.#trace?.note(this.#hold.wanted ? 'front-end taken over' : 'front-end connected');
     let reason = 'front-end gone';
     try {
       for (let handled = 0; !this.#stopped; ) {
+        if (this.#decoder.isEmpty && this.#hold.wanted) {
+          await this.#hold.pass();
+          continue;
+        }
         const received = this.#receive();
         if (received === 'closed') break;
         if (received === 'wait') await this.#nextReadable();
@@ -94,7 +119,7 @@ export class Connection {
     } finally {
       this.#watch.stop();
       for (const fd of this.#decoder.takeFds()) closeSync(fd);
-      await this.#session.end();
+      await this.session.end();
       closeSync(this.#socket.fd);
       this.#trace?.note(reason);
     }
@@ -103,7 +128,7 @@ export class Connection {
   async #handle(message: Message): Promise<void> {
     this.#trace?.begin(message);
     try {
-      await this.#session.handle(message);
+      await this.session.handle(message);
     } finally {
       this.#trace?.end();
     }
@@ -113,7 +138,7 @@ export class Connection {
     return new Promise((resolve) => {
       this.#readable = resolve;
       this.#watch.arm();
-      if (this.#stopped) resolve();
+      if (this.#stopped || (this.#decoder.isEmpty && this.#hold.wanted)) resolve();
     });
   }
 

@@ -47,6 +47,11 @@ export class MessageDecoder {
     return this.#expectedBytes() - this.#filled;
   }
 
+  /** Nothing of a message has come yet. */
+  get isEmpty(): boolean {
+    return this.#filled === 0 && this.#fds.length === 0;
+  }
+
   /** The fds of a message that will not be completed; the caller owns them now. */
   takeFds(): number[] {
     const fds = this.#fds;

@@ -15,6 +15,7 @@ import {
   SOCKET_PATH_BYTES_MAX,
 } from '../sys/unix-socket.ts';
 import { Connection, type ConnectionLog } from './connection.ts';
+import { Hold } from './hold.ts';
 import type { SessionDisk } from './session-port.ts';
 
 /** A socket that cannot be used as asked. */
@@ -89,6 +90,14 @@ export interface ServerOptions {
   readonly onDisconnect?: () => void;
 }
 
+/** What another process has served so far; the server that takes over is held until `release`. */
+export interface TakenServer {
+  /** The front-end that is connected, or -1. */
+  readonly fd: number;
+  /** Front-ends that have come so far, that one included. */
+  readonly connections: number;
+}
+
 export class Server {
   /** Resolves when the server has ended and nothing is left of it; rejects when the disk failed. */
   readonly ended: Promise<void>;
@@ -100,23 +109,70 @@ export class Server {
   #connection: Connection | null = null;
   /** Front-ends that have come so far. */
   #connections = 0;
+  readonly #hold = new Hold();
   #wake: () => void = () => {};
   #stopped = false;
 
-  constructor(socket: ServerSocket, disk: SessionDisk, options: ServerOptions) {
+  constructor(
+    socket: ServerSocket,
+    disk: SessionDisk,
+    options: ServerOptions,
+    taken: TakenServer | null = null,
+  ) {
     this.#socket = socket;
     this.#disk = disk;
     this.#options = options;
     const listening = socket.kind === 'listening';
     this.#watch = listening ? watchReadable(socket.fd, () => this.#wake()) : null;
-    this.ended = this.#run();
+    if (taken !== null) void this.#hold.begin();
+    this.ended = this.#run(taken);
   }
 
   /** Ends the server: the front-end's rings are drained, the socket file is removed. */
   stop(): void {
     this.#stopped = true;
     this.#connection?.stop();
+    this.release();
     this.#wake();
+  }
+
+  get socket(): ServerSocket {
+    return this.#socket;
+  }
+
+  /** The front-end that is connected now. */
+  get connection(): Connection | null {
+    return this.#connection;
+  }
+
+  /** For a process that takes over. */
+  get taken(): TakenServer {
+    return { fd: this.#connection?.fd ?? -1, connections: this.#connections };
+  }
+
+  /**
+   * Takes no front-end and no message any more. The front-end that is connected, at the end of a message,
+   * or null. Settles when it has answered what it had to; a caller that waits no longer calls `release`.
+   */
+  async hold(): Promise<Connection | null> {
+    const here = this.#hold.begin();
+    for (;;) {
+      const connection = this.#connection;
+      if (connection === null) {
+        this.#wake();
+        await Promise.race([here, this.ended]);
+        if (this.#connection === null) return null;
+      } else if (await connection.hold()) {
+        return connection;
+      } else {
+        await connection.ended;
+      }
+    }
+  }
+
+  release(): void {
+    this.#hold.end();
+    this.#connection?.release();
   }
 
   /** The disk's config space has changed: a front-end that is connected is told. */
@@ -124,13 +180,22 @@ export class Server {
     this.#connection?.configChanged();
   }
 
-  async #run(): Promise<void> {
+  async #run(taken: TakenServer | null): Promise<void> {
     try {
-      if (this.#socket.kind === 'connected') {
+      if (taken !== null) this.#connections = taken.connections;
+      if (taken !== null && taken.fd >= 0) {
+        this.#connections--;
+        await this.#serve(taken.fd, true);
+        if (this.#options.once) return;
+      } else if (this.#socket.kind === 'connected') {
         await this.#serve(this.#socket.fd);
-        return;
       }
+      if (this.#socket.kind === 'connected') return;
       while (!this.#stopped) {
+        if (this.#hold.wanted) {
+          await this.#hold.pass();
+          continue;
+        }
         const fd = acceptConnection(this.#socket.fd);
         if (fd >= 0) {
           await this.#serve(fd);
@@ -146,12 +211,12 @@ export class Server {
     }
   }
 
-  async #serve(fd: number): Promise<void> {
-    this.#options.onConnect?.();
+  async #serve(fd: number, held = false): Promise<void> {
+    if (!held) this.#options.onConnect?.();
     const { log, trace } = this.#options;
     const connection = ++this.#connections;
     const writeTrace = trace === undefined ? null : (line: string) => trace(connection, line);
-    this.#connection = new Connection(fd, this.#disk, log, writeTrace);
+    this.#connection = new Connection(fd, this.#disk, log, writeTrace, held);
     await this.#connection.ended;
     this.#connection = null;
     this.#options.onDisconnect?.();
@@ -161,7 +226,7 @@ export class Server {
     return new Promise((resolve) => {
       this.#wake = resolve;
       this.#watch?.arm();
-      if (this.#stopped) resolve();
+      if (this.#stopped || this.#hold.wanted) resolve();
     });
   }
 

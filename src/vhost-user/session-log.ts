@@ -32,6 +32,17 @@ export class SessionLog {
     return encodeU64Reply(row.code, 0n);
   }
 
+  /** For another process. */
+  get eventFd(): number {
+    return this.#eventFd;
+  }
+
+  /** On the other side: owns the fd from here on. */
+  async adopt(eventFd: number): Promise<void> {
+    this.#eventFd = eventFd;
+    await this.#port.disk.setLogEventFd(eventFd);
+  }
+
   /** Takes the fd out of `fds`. */
   async setEventFd(fds: number[]): Promise<null> {
     if (!this.#port.adoptEventfd(fds[0]!)) {

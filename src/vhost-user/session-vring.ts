@@ -3,6 +3,7 @@
  * Started and enabled are two independent bits (vhost-user.rst, "Ring states").
  */
 import type { VringAddresses } from '../virtqueue/vring-config.ts';
+import type { VringState } from '../worker/session-state.ts';
 
 export type VringFd = 'kick' | 'call' | 'err';
 
@@ -28,5 +29,29 @@ export class SessionVring {
     const old = this.fds[which];
     this.fds[which] = fd;
     return old;
+  }
+
+  /** For another process; null: nobody has said anything of it. A running vring's base comes later. */
+  get state(): VringState | null {
+    const { index, size, base, addresses, logGuestAddress } = this;
+    const { started, enabled, drained, fds } = this;
+    const { kick: kickFd, call: callFd, err: errFd } = fds;
+    const named = size > 0 || base > 0 || addresses !== null || enabled || drained;
+    if (!named && kickFd < 0 && callFd < 0 && errFd < 0) return null;
+    const set = { index, size, base, addresses, logGuestAddress };
+    return { ...set, started, enabled, drained, kickFd, callFd, errFd };
+  }
+
+  /** Everything but that it runs. */
+  adopt(state: VringState): void {
+    this.size = state.size;
+    this.base = state.base;
+    this.addresses = state.addresses;
+    this.logGuestAddress = state.logGuestAddress;
+    this.enabled = state.enabled;
+    this.drained = state.drained;
+    this.fds.kick = state.kickFd;
+    this.fds.call = state.callFd;
+    this.fds.err = state.errFd;
   }
 }

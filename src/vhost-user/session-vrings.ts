@@ -22,7 +22,13 @@ import {
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
 import { hasFeature } from '../blk/features.ts';
-import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
+import {
+  invalidVringSize,
+  misalignedVring,
+  type VringAddresses,
+} from '../virtqueue/vring-config.ts';
+import type { VringStart } from '../worker/messages.ts';
+import type { VringStand, VringState } from '../worker/session-state.ts';
 import { encodeReply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { SessionPort } from './session-port.ts';
@@ -206,7 +212,7 @@ export class SessionVrings {
 
   /** A ring starts at SET_VRING_KICK itself, not at its first kick. */
   async #startVring(row: MessageRow, vring: SessionVring): Promise<void> {
-    const { index, size, addresses, base, enabled, fds } = vring;
+    const { index, size, addresses, base, enabled } = vring;
     const missing =
       size === 0
         ? 'size'
@@ -219,22 +225,8 @@ export class SessionVrings {
       this.#close(vring.replaceFd('kick', -1));
       throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
     }
-    const started = await this.#port.disk.startVring({
-      index,
-      size,
-      addresses,
-      base,
-      enabled,
-      packed: this.#packed,
-      inOrder: hasFeature(this.#features.word, VIRTIO_F_IN_ORDER),
-      eventIdx: hasFeature(this.#features.word, VIRTIO_RING_F_EVENT_IDX),
-      indirect: hasFeature(this.#features.word, VIRTIO_RING_F_INDIRECT_DESC),
-      kickFd: fds.kick,
-      callFd: fds.call,
-      errFd: fds.err,
-      recover: !vring.drained,
-      logGuestAddress: vring.logGuestAddress,
-    });
+    const start = this.#startOf(vring, addresses);
+    const started = await this.#port.disk.startVring({ ...start, recover: !vring.drained });
     if (typeof started === 'string') {
       this.#close(vring.replaceFd('kick', -1));
       throw new ProtocolError(`${row.name}: ${started}`);
@@ -249,6 +241,67 @@ export class SessionVrings {
         'requests in flight taken up again',
       );
     }
+  }
+
+  #startOf(vring: SessionVring, addresses: VringAddresses): Omit<VringStart, 'recover'> {
+    const { index, size, base, enabled, fds } = vring;
+    const { word } = this.#features;
+    return {
+      index,
+      size,
+      addresses,
+      base,
+      enabled,
+      packed: this.#packed,
+      inOrder: hasFeature(word, VIRTIO_F_IN_ORDER),
+      eventIdx: hasFeature(word, VIRTIO_RING_F_EVENT_IDX),
+      indirect: hasFeature(word, VIRTIO_RING_F_INDIRECT_DESC),
+      kickFd: fds.kick,
+      callFd: fds.call,
+      errFd: fds.err,
+      logGuestAddress: vring.logGuestAddress,
+    };
+  }
+
+  // ── another process takes over ───────────────────────────────────────────────────────────────
+
+  /** What the front-end has said of its vrings; those that it has not named are left out. */
+  states(): VringState[] {
+    return this.#vrings.map((vring) => vring.state).filter((state) => state !== null);
+  }
+
+  /** The same on the other side, which owns the fds from here on. Nothing runs yet. */
+  adopt(states: readonly VringState[]): string | null {
+    for (const state of states) {
+      const vring = this.#vrings[state.index];
+      if (vring === undefined) return `vring ${state.index}: there are ${this.#vrings.length}`;
+      vring.adopt(state);
+    }
+    return null;
+  }
+
+  /** Starts the vrings that ran, where they stand, without serving them. null, or why not. */
+  async startPaused(stands: readonly VringStand[]): Promise<string | null> {
+    for (const { index, base, broken } of stands) {
+      const vring = this.#vrings[index];
+      if (vring === undefined || vring.addresses === null) return `vring ${index} is not set up`;
+      vring.base = base;
+      const start = this.#startOf(vring, vring.addresses);
+      const ready = { ...start, enabled: false, recover: false, broken };
+      const started = await this.#port.disk.startVring(ready);
+      if (typeof started === 'string') return `vring ${index}: ${started}`;
+      vring.started = true;
+    }
+    return null;
+  }
+
+  /** Serves what `startPaused` has started. */
+  async unpause(): Promise<void> {
+    await Promise.all(
+      this.#vrings
+        .filter(({ started, enabled }) => started && enabled)
+        .map(({ index }) => this.#port.disk.setVringEnabled(index, true)),
+    );
   }
 }
 

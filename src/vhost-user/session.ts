@@ -36,6 +36,12 @@ import {
 } from '../../protocol/virtio-ring.ts';
 import { hasFeature } from '../blk/features.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
+import {
+  decodeWord,
+  encodeWord,
+  type SessionState,
+  type VringStand,
+} from '../worker/session-state.ts';
 import { BackendChannel } from './backend-channel.ts';
 import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import { getInflightFd, setInflightFd } from './inflight-messages.ts';
@@ -131,6 +137,53 @@ export class Session {
     this.#configStale = true;
     this.#announceConfig();
   }
+
+  // ── another process takes over ───────────────────────────────────────────────────────────────
+
+  /** Why another process cannot take over at this moment, or null. Between messages only. */
+  get pinned(): string | null {
+    return this.#channel?.isWaiting === true ? 'a message of the back-end is unanswered' : null;
+  }
+
+  /** All there is of the session; the fds stay its own. */
+  state(): SessionState {
+    return {
+      features: encodeWord(this.#features.word),
+      featuresSet: this.#features.set,
+      protocolFeatures: encodeWord(this.#protocolFeatures),
+      configStale: this.#configStale,
+      channelFd: this.#channel?.isOpen === true ? this.#channel.fd : -1,
+      logEventFd: this.#log.eventFd,
+      vrings: this.#vrings.states(),
+    };
+  }
+
+  /** The same on the other side, for a new session that owns the fds from here on. null, or why not. */
+  async adopt(state: SessionState): Promise<string | null> {
+    this.#protocolFeatures = decodeWord(state.protocolFeatures);
+    if ((this.#protocolFeatures & ~PROTOCOL_FEATURES) !== 0n) {
+      return `protocol features ${state.protocolFeatures}: not all are offered here`;
+    }
+    this.#features.word = decodeWord(state.features);
+    this.#features.set = state.featuresSet;
+    this.#configStale = state.configStale;
+    if (state.logEventFd >= 0) await this.#log.adopt(state.logEventFd);
+    if (state.channelFd >= 0) this.#setChannel([state.channelFd]);
+    return this.#vrings.adopt(state.vrings);
+  }
+
+  /** Starts the vrings that ran, without serving them. null, or why not. */
+  async startPaused(stands: readonly VringStand[]): Promise<string | null> {
+    return await this.#vrings.startPaused(stands);
+  }
+
+  /** Serves what `startPaused` has started. */
+  async unpause(): Promise<void> {
+    await this.#vrings.unpause();
+    this.#announceConfig();
+  }
+
+  // ── messages ─────────────────────────────────────────────────────────────────────────────────
 
   #requireFeature(row: MessageRow): void {
     if (row.needs === null || hasFeature(this.#protocolFeatures, row.needs)) return;

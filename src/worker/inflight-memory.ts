@@ -6,6 +6,7 @@
 import { closeSync, fstatSync, ftruncateSync } from 'node:fs';
 import { queueRegionBytes, queueRegionStride } from '../../protocol/inflight.ts';
 import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK } from '../../protocol/linux.ts';
+import { duplicateFd } from '../sys/descriptor.ts';
 import { errnoName } from '../sys/libc.ts';
 import { addSeals, createMemfd, sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
@@ -28,12 +29,15 @@ export interface InflightPlace {
 const PAGE_BYTES = 4096;
 
 export class InflightMemory {
+  /** For a successor of this process; the fd is a duplicate of the one that was mapped. */
+  readonly state: { readonly description: InflightDescription; readonly fd: number };
   readonly #address: number;
   readonly #description: InflightDescription;
 
-  private constructor(address: number, description: InflightDescription) {
+  private constructor(address: number, description: InflightDescription, fd: number) {
     this.#address = address;
     this.#description = description;
+    this.state = { description, fd };
   }
 
   /**
@@ -76,11 +80,15 @@ export class InflightMemory {
     }
     const address = mapShared(fd, mmapOffset, mmapBytes);
     if (address < 0) return `cannot map ${mmapBytes} bytes (${errnoName(address)})`;
-    return new InflightMemory(address, description);
+    const kept = duplicateFd(fd);
+    if (kept >= 0) return new InflightMemory(address, description, kept);
+    unmap(address, mmapBytes);
+    return `cannot keep its file open (${errnoName(kept)})`;
   }
 
   unmap(): void {
     unmap(this.#address, this.#description.mmapBytes);
+    closeSync(this.state.fd);
   }
 
   /** The part of a vring, or a sentence: the region has none for it. */

@@ -16,12 +16,20 @@ import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
 import { answeredRequests, sumCounters } from '../loop/counters.ts';
-import { type RegionDescription, RegionTable } from '../memory/region-table.ts';
+import { type MappedRegion, type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
+import { KeptFiles } from './kept-files.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
+import {
+  type DiskStand,
+  type DiskState,
+  decodeWord,
+  encodeWord,
+  type VringStand,
+} from './session-state.ts';
 import { type LogPlace, SharedLog } from './shared-log.ts';
 
 export class LoopDisk {
@@ -33,6 +41,7 @@ export class LoopDisk {
   readonly #onShrinkable: () => void;
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
   readonly #running = new Set<number>();
+  readonly #files = new KeptFiles();
   #shape: DiskShape;
   #inflight: InflightMemory | null = null;
   #log: SharedLog | null = null;
@@ -99,11 +108,8 @@ export class LoopDisk {
 
   /** Maps regions and makes them known to every worker. null, or why not; then nothing has changed. */
   async addRegion(region: RegionDescription, fd: number): Promise<string | null> {
-    const refusal = this.#regions.refusal(region);
-    if (refusal !== null) return refusal;
-    const address = this.#map(region, fd);
-    if (typeof address === 'string') return address;
-    const mapped = this.#regions.add(region, address);
+    const mapped = this.#map(region, fd);
+    if (typeof mapped === 'string') return mapped;
     await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [], add: [mapped] });
     return null;
   }
@@ -116,7 +122,7 @@ export class LoopDisk {
     }
     await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [mapped.slot], add: [] });
     this.#regions.remove(mapped.slot);
-    unmapGuestRegion(mapped);
+    this.#unmap(mapped);
     return null;
   }
 
@@ -129,18 +135,16 @@ export class LoopDisk {
     const added = [];
     let refusal: string | null = null;
     for (const { region, fd } of regions) {
-      refusal = this.#regions.refusal(region);
-      if (refusal !== null) break;
-      const address = this.#map(region, fd);
-      if (typeof address === 'string') {
-        refusal = address;
+      const mapped = this.#map(region, fd);
+      if (typeof mapped === 'string') {
+        refusal = mapped;
         break;
       }
-      added.push(this.#regions.add(region, address));
+      added.push(mapped);
     }
     const removeSlots = old.map((region) => region.slot);
     await this.#workers.askAll({ kind: 'changeRegions', removeSlots, add: added });
-    for (const region of old) unmapGuestRegion(region);
+    for (const region of old) this.#unmap(region);
     return refusal;
   }
 
@@ -153,7 +157,8 @@ export class LoopDisk {
       vring: start,
       inflight,
     });
-    if (typeof answer !== 'number') return answer ?? 'it does not start';
+    if (typeof answer === 'string') return answer;
+    if (typeof answer !== 'number') throw new Error(`startVring ${start.index}: no answer`);
     this.#running.add(start.index);
     return answer;
   }
@@ -261,9 +266,75 @@ export class LoopDisk {
     this.#writeback = true;
   }
 
-  #map(region: RegionDescription, fd: number): number | string {
+  /** Maps a region into the table, or says why not. Its file is kept open for a successor. */
+  #map(region: RegionDescription, fd: number): MappedRegion | string {
+    const refusal = this.#regions.refusal(region);
+    if (refusal !== null) return refusal;
     if (canShrink(fd)) this.#onShrinkable();
-    return mapGuestRegion(region, fd);
+    const address = mapGuestRegion(region, fd);
+    if (typeof address === 'string') return address;
+    const mapped = this.#regions.add(region, address);
+    const failure = this.#files.keep(mapped, { region, fd });
+    if (failure === null) return mapped;
+    this.#regions.remove(mapped.slot);
+    unmapGuestRegion(mapped);
+    return failure;
+  }
+
+  #unmap(mapped: MappedRegion): void {
+    unmapGuestRegion(mapped);
+    this.#files.drop(mapped);
+  }
+
+  // ── another process takes over ───────────────────────────────────────────────────────────────
+
+  /** What the front-end has set up, for another process; the fds stay this disk's. */
+  state(): DiskState {
+    return {
+      features: encodeWord(this.#acked),
+      writeback: this.#writeback,
+      regions: this.#files.regions,
+      inflight: this.#inflight?.state ?? null,
+      log: this.#log?.state ?? null,
+    };
+  }
+
+  /** The same on the other side. null, or why not; the fds are only borrowed. */
+  async adopt(state: DiskState): Promise<string | null> {
+    const { features, writeback, regions, inflight, log } = state;
+    const acked = decodeWord(features);
+    if ((acked & ~this.features) !== 0n) return `features ${features}: not all are offered here`;
+    this.#acked = acked;
+    this.#writeback = writeback;
+    await this.#setMode();
+    return (
+      (await this.replaceRegions(regions)) ??
+      (inflight === null ? null : this.setInflight(inflight.description, inflight.fd)) ??
+      (log === null ? null : await this.setLog(log.place, log.fd, 0))
+    );
+  }
+
+  /** Brings every vring to a standstill; `resume` ends that, also while it is waited for. */
+  async pause(): Promise<DiskStand | string> {
+    const answers = await this.#workers.askAll({ kind: 'pause' });
+    const failure = answers.find((answer) => typeof answer === 'string');
+    if (typeof failure === 'string') return failure;
+    return {
+      vrings: answers.flat().filter((stand): stand is VringStand => typeof stand === 'object'),
+      counters: [...this.#workers.counters],
+      flushErrno: this.#workers.flushErrno,
+      shape: this.#shape,
+    };
+  }
+
+  async resume(): Promise<void> {
+    await this.#workers.askAll({ kind: 'resume' });
+  }
+
+  /** Counts on from there, and remembers a flush that failed. */
+  continueFrom({ counters, flushErrno }: DiskStand): void {
+    this.#workers.counters.set(counters);
+    this.#workers.flushErrno = flushErrno;
   }
 
   async #setMode(): Promise<void> {

@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
 import { COUNTERS_PER_VRING } from '../loop/counters.ts';
-import { SHARED_END, SHARED_WORDS } from '../loop/loop-state.ts';
+import { SHARED_END, SHARED_FLUSH_ERRNO, SHARED_WORDS } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
@@ -116,6 +116,15 @@ export class LoopWorkers {
     return this.#ready;
   }
 
+  /** A failed fdatasync that later flushes report (errno), or 0. */
+  get flushErrno(): number {
+    return Atomics.load(this.#shared, SHARED_FLUSH_ERRNO);
+  }
+
+  set flushErrno(errno: number) {
+    Atomics.store(this.#shared, SHARED_FLUSH_ERRNO, errno);
+  }
+
   get count(): number {
     return this.#workers.length;
   }
@@ -131,8 +140,8 @@ export class LoopWorkers {
     });
   }
 
-  async askAll(request: WorkerRequest): Promise<void> {
-    await Promise.all(this.#workers.map((_, worker) => this.ask(worker, request)));
+  async askAll(request: WorkerRequest): Promise<WorkerAnswer[]> {
+    return await Promise.all(this.#workers.map((_, worker) => this.ask(worker, request)));
   }
 
   /** Ends every worker; nothing may run any more. */

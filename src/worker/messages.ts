@@ -7,6 +7,7 @@ import type { RequestLimits } from '../blk/blk-request.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
 import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
+import type { VringStand } from './session-state.ts';
 
 /** What a worker needs to be born with; fds and shared memory are the process's. */
 export interface WorkerBirth {
@@ -56,6 +57,8 @@ export interface VringStart extends VringOptions {
   readonly recover: boolean;
   /** Where the used ring is for the dirty log (a guest address), or -1: its writes are not logged. */
   readonly logGuestAddress: number;
+  /** The violation that has broken it already, before another process handed it over. */
+  readonly broken?: number;
 }
 
 /** The dirty log as workers are told of it. */
@@ -96,14 +99,18 @@ export type WorkerRequest =
   | { readonly kind: 'setVringLog'; readonly index: number; readonly guestAddress: number }
   /** Null: nothing is logged any more, and what was mapped may go. */
   | { readonly kind: 'setLog'; readonly log: LogStart | null }
+  /** Lets every vring come to a standstill and keeps it there. */
+  | { readonly kind: 'pause' }
+  /** Ends a pause, also one that is still waiting for requests in flight. Done at once. */
+  | { readonly kind: 'resume' }
   | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
   | { readonly kind: 'exit' };
 
 /**
- * startVring answers how many requests it has taken up again, stopVring where the ring stands (its base); everything else
- * null. A string is why it was refused.
+ * startVring answers how many requests it has taken up again, stopVring where the ring stands (its base), pause
+ * where all stand; everything else null. A string is why it was refused.
  */
-export type WorkerAnswer = number | string | null;
+export type WorkerAnswer = number | string | readonly VringStand[] | null;
 
 export interface NumberedRequest {
   readonly id: number;

@@ -3,9 +3,10 @@
  * shrinking where nobody has done so: touching a page past its end would be SIGBUS, which JavaScript
  * cannot catch. Source: vhost-user.rst, VHOST_USER_SET_LOG_BASE.
  */
-import { fstatSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { F_SEAL_SHRINK } from '../../protocol/linux.ts';
 import { logCoversBelow } from '../memory/dirty-log.ts';
+import { duplicateFd } from '../sys/descriptor.ts';
 import { errnoName } from '../sys/libc.ts';
 import { addSeals, sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
@@ -14,6 +15,12 @@ import { mapShared, unmap } from '../sys/mmap.ts';
 export interface LogPlace {
   readonly sizeBytes: number;
   readonly mmapOffset: number;
+}
+
+/** The log as another process maps it. */
+export interface LogState {
+  readonly place: LogPlace;
+  readonly fd: number;
 }
 
 const PAGE_BYTES = 4096;
@@ -42,10 +49,13 @@ function cannotShrink(fd: number): boolean {
 export class SharedLog {
   readonly address: number;
   readonly sizeBytes: number;
+  /** For a successor of this process; the fd is a duplicate of the one that was mapped. */
+  readonly state: LogState;
 
-  private constructor(address: number, sizeBytes: number) {
+  private constructor(address: number, state: LogState) {
     this.address = address;
-    this.sizeBytes = sizeBytes;
+    this.sizeBytes = state.place.sizeBytes;
+    this.state = state;
   }
 
   /** The log, or a sentence that says why it cannot be one. The fd is only borrowed. */
@@ -63,7 +73,10 @@ export class SharedLog {
     }
     const address = mapShared(fd, mmapOffset, sizeBytes);
     if (address < 0) return `cannot map ${sizeBytes} bytes (${errnoName(address)})`;
-    return new SharedLog(address, sizeBytes);
+    const kept = duplicateFd(fd);
+    if (kept >= 0) return new SharedLog(address, { place, fd: kept });
+    unmap(address, sizeBytes);
+    return `cannot keep its file open (${errnoName(kept)})`;
   }
 
   /** Why the log cannot tell of guest addresses up to `end`, or null. */
@@ -75,5 +88,6 @@ export class SharedLog {
 
   unmap(): void {
     unmap(this.address, this.sizeBytes);
+    closeSync(this.state.fd);
   }
 }

@@ -60,6 +60,8 @@ export class WorkerVrings {
   /** The dirty log of a migration, or null. */
   #log: DirtyLog | null = null;
   #logsData = false;
+  /** All vrings stand still, for another process to take them over. */
+  #paused = false;
   /** Requests that wait for commands in flight to end, oldest first. */
   #waiting: NumberedRequest[] = [];
 
@@ -74,12 +76,16 @@ export class WorkerVrings {
   /** Carries a request out, or makes it wait. */
   carryOut(numbered: NumberedRequest): void {
     const { request } = numbered;
+    if (request.kind === 'resume') {
+      this.#parts.answer(numbered.id, this.#resume());
+      return;
+    }
     if (request.kind === 'stopVring') {
       const vring = this.#vrings.get(request.index);
       if (vring?.queue) vring.queue.stopping = true;
       // Without a region there is nowhere to leave what is in flight.
       if (request.suspend && vring?.inflight) vring.queue?.suspend();
-    } else if (request.kind === 'changeRegions' && request.removeSlots.length > 0) {
+    } else if (changesAll(request)) {
       for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = true;
     }
     this.#waiting.push(numbered);
@@ -99,7 +105,7 @@ export class WorkerVrings {
     if (request.kind === 'stopVring') {
       return this.#vrings.get(request.index)?.queue?.quiet ?? true;
     }
-    if (request.kind !== 'changeRegions' || request.removeSlots.length === 0) return true;
+    if (!changesAll(request)) return true;
     return this.#parts.device.running.every((queue) => queue.vring.inFlightCount === 0);
   }
 
@@ -124,6 +130,10 @@ export class WorkerVrings {
         return this.#setVringLog(request.index, request.guestAddress);
       case 'setLog':
         return this.#setLog(request.log);
+      case 'pause':
+        return this.#pause();
+      case 'resume':
+        return this.#resume();
       case 'setMode':
         this.#parts.state.writeThrough = request.writeThrough;
         this.#parts.state.limits = request.limits;
@@ -139,12 +149,12 @@ export class WorkerVrings {
       views: viewInflight(viewMemory(place.address, place.sizeBytes), 0, place.sizeBytes),
       entryCount: place.entryCount,
     };
-    const vring: StartedVring = { start, queue: null, base: start.base, broken: 0, inflight };
+    const { base, broken = 0 } = start;
+    const vring: StartedVring = { start, queue: null, base, broken, inflight };
     const failure = this.#activate(vring, start.recover);
     if (failure !== null) return failure;
     this.#vrings.set(start.index, vring);
-    if (start.kickFd >= 0) this.#parts.worker.watchKick(start.index, start.kickFd);
-    else this.#parts.worker.polledVrings++;
+    this.#watchKick(start);
     return vring.queue?.takeUp() ?? 0;
   }
 
@@ -225,10 +235,46 @@ export class WorkerVrings {
     const vring = this.#vrings.get(index);
     if (vring === undefined) return `vring ${index} is not running`;
     this.#deactivate(vring);
-    if (vring.start.kickFd >= 0) this.#parts.worker.unwatchKick(index);
-    else this.#parts.worker.polledVrings--;
+    if (!this.#paused) this.#unwatchKick(vring.start);
     this.#vrings.delete(index);
     return vring.base;
+  }
+
+  #watchKick({ index, kickFd }: VringStart): void {
+    if (kickFd >= 0) this.#parts.worker.watchKick(index, kickFd);
+    else this.#parts.worker.polledVrings++;
+  }
+
+  #unwatchKick({ index, kickFd }: VringStart): void {
+    if (kickFd >= 0) this.#parts.worker.unwatchKick(index);
+    else this.#parts.worker.polledVrings--;
+  }
+
+  #pause(): WorkerAnswer {
+    const vrings = [...this.#vrings.values()];
+    for (const vring of vrings) {
+      this.#deactivate(vring);
+      this.#unwatchKick(vring.start);
+    }
+    this.#paused = true;
+    return vrings.map(({ start, base, broken }) => ({ index: start.index, base, broken }));
+  }
+
+  #resume(): null {
+    const waits = this.#waiting.findIndex(({ request }) => request.kind === 'pause');
+    if (waits >= 0) {
+      const [{ id }] = this.#waiting.splice(waits, 1) as [NumberedRequest];
+      for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = false;
+      this.#parts.answer(id, 'requests in flight have not ended');
+      this.#parts.worker.turnsWanted = this.#waiting.length > 0;
+    }
+    if (!this.#paused) return null;
+    this.#paused = false;
+    for (const vring of this.#vrings.values()) {
+      this.#activate(vring, false);
+      this.#watchKick(vring.start);
+    }
+    return null;
   }
 
   /** Rings are looked up again afterwards: one whose memory is away stands still until it is back. */
@@ -280,4 +326,11 @@ export class WorkerVrings {
     const fd = this.#vrings.get(index)?.start.errFd ?? -1;
     if (fd >= 0) signalEventfd(fd);
   }
+}
+
+/** Whether a request waits for all vrings of the worker. */
+function changesAll(request: WorkerRequest): boolean {
+  return (
+    request.kind === 'pause' || (request.kind === 'changeRegions' && request.removeSlots.length > 0)
+  );
 }

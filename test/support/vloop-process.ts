@@ -89,10 +89,28 @@ export class VloopProcess {
     return { ...ended, stdout: vloop.stdout, stderr: vloop.stderr };
   }
 
+  /** The process that serves: the one that was started, or the last that took over. */
   get pid(): number {
+    const successor = this.log('took over from another process').at(-1)?.['pid'];
+    if (typeof successor === 'number') return successor;
     const { pid } = this.#child;
     if (pid === undefined) throw new Error('vloop could not be started');
     return pid;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    try {
+      process.kill(this.pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+
+  /** SIGUSR2, and what the process that took over says of it. */
+  async upgrade(): Promise<LogLine> {
+    const before = this.log('took over from another process').length;
+    this.signal('SIGUSR2');
+    return (await this.logged('took over from another process', before + 1)).at(-1)!;
   }
 
   get alive(): boolean {
@@ -162,7 +180,7 @@ export class VloopProcess {
   /** Signals it (or not) and waits for its end; `tookMs` counts from here. Kills it when it hangs. */
   async end(signal: NodeJS.Signals | null = 'SIGTERM'): Promise<Ended> {
     const start = performance.now();
-    if (signal !== null && !this.#gone) this.#child.kill(signal);
+    if (signal !== null && !this.#gone) this.signal(signal);
     try {
       const ended = await within('end of vloop', END_TIMEOUT_MS, this.ended);
       return { ...ended, tookMs: performance.now() - start };
@@ -174,7 +192,10 @@ export class VloopProcess {
 
   /** SIGKILL, when it still runs. */
   async kill(): Promise<void> {
-    if (!this.#gone) this.#child.kill('SIGKILL');
+    if (!this.#gone) {
+      this.signal('SIGKILL');
+      this.#child.kill('SIGKILL');
+    }
     await this.ended;
   }
 }
