@@ -27,6 +27,12 @@ export interface InflightPlace {
 }
 
 const PAGE_BYTES = 4096;
+/**
+ * Room for the largest ring that QEMU lets a driver choose (VIRTQUEUE_MAX_SIZE): it asks for a region of its
+ * queue-size property, 128, and then SeaBIOS takes rings of 256 and Linux of 1024 (seen with QEMU 10).
+ */
+const ROOM_ENTRIES = 1024;
+const ROOM_BYTES = queueRegionStride(true, ROOM_ENTRIES);
 
 export class InflightMemory {
   /** For a successor of this process; the fd is a duplicate of the one that was mapped. */
@@ -50,6 +56,7 @@ export class InflightMemory {
     packed: boolean | null,
   ): { fd: number; memory: InflightMemory; description: InflightDescription } | string {
     const stride = Math.max(
+      ROOM_BYTES,
       packed === true ? 0 : queueRegionStride(false, queueSize),
       packed === false ? 0 : queueRegionStride(true, queueSize),
     );
@@ -98,7 +105,9 @@ export class InflightMemory {
       return `the in-flight region has ${queueCount} queues, expected more than ${index}`;
     }
     const sizeBytes = mmapBytes / queueCount;
-    return { address: this.#address + index * sizeBytes, sizeBytes, entryCount: queueSize };
+    // By what every process sees alike, so that the next one finds the entries where this one put them.
+    const entryCount = sizeBytes >= ROOM_BYTES ? Math.max(queueSize, ROOM_ENTRIES) : queueSize;
+    return { address: this.#address + index * sizeBytes, sizeBytes, entryCount };
   }
 }
 

@@ -94,3 +94,29 @@ test('a ring that its driver makes anew after a stop starts where the front-end 
   await frontEnd.restart(0);
   await frontEnd.queue.mustRun(blk.read(0, 512));
 });
+
+test('rings larger than the region was asked for, as QEMU 10 starts them, are tracked and taken up', async () => {
+  const content = noise(DISK_BYTES, 7);
+  const args = [`--num-queues=${QUEUES}`, '--direct-io=off'];
+  disk = await ServedDisk.serve({ content, args });
+  const frontEnd = await disk.connect({
+    queueCount: QUEUES,
+    inflight: true,
+    queueSize: 1024,
+    inflightQueueSize: 128,
+    moreRegions: [loadRegion(QUEUES)],
+  });
+  const load = new VerifiedLoad(frontEnd, content.slice());
+  let stopped = false;
+  const loading = load.runUntil(() => stopped);
+  for (let kill = 0; kill < 3; kill++) {
+    await sleep(40 + kill * 20);
+    await disk.vloop.kill();
+    await disk.startVloop(args);
+    await frontEnd.reconnect(disk.socket);
+  }
+  stopped = true;
+  await loading;
+  expect(load.answered).toBeGreaterThan(0);
+  expect(load.difference(disk.imageBytes())).toBeNull();
+});

@@ -62,6 +62,8 @@ export interface MockFrontEndOptions {
   readonly withoutFeatures?: readonly number[];
   /** Has requests in flight recorded, and hands the region back when it connects again. */
   readonly inflight?: boolean;
+  /** The queue size that the region is asked for (default: the rings'). */
+  readonly inflightQueueSize?: number;
 }
 
 const PROTOCOL_FEATURES = bitsToWord(
@@ -94,6 +96,7 @@ export class MockFrontEnd {
   readonly #withoutFeatures: readonly number[];
   readonly #announced = new Set<SharedRegion>();
   readonly #tracked: boolean;
+  readonly #trackedSize: number;
   /** The in-flight region: its fd, and what SET_INFLIGHT_FD says of it. */
   inflight: { readonly fd: number; readonly payload: Uint8Array } | null = null;
   #closed = false;
@@ -108,6 +111,7 @@ export class MockFrontEnd {
     this.#inOrder = inOrder;
     this.#withoutFeatures = options.withoutFeatures ?? [];
     this.#tracked = options.inflight ?? false;
+    this.#trackedSize = options.inflightQueueSize ?? queueSize;
     this.#bases = new Array<number>(queueCount).fill(base);
     const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
     const { fdEach = false, moreRegions = [], byCalls = false } = options;
@@ -184,7 +188,7 @@ export class MockFrontEnd {
 
   /** Has a region made, the first time, and hands it over. */
   async #handInflight(): Promise<void> {
-    const text = { queueCount: this.queues.length, queueSize: this.queueSize };
+    const text = { queueCount: this.queues.length, queueSize: this.#trackedSize };
     if (this.inflight === null) {
       const { reply, fd } = await this.client.requestFd('GET_INFLIGHT_FD', inflightPayload(text));
       this.inflight = { fd, payload: new Uint8Array(reply.payload.buffer) };
