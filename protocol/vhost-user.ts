@@ -306,6 +306,11 @@ export const vhostUserMessages = {
     needs: VHOST_USER_PROTOCOL_F_BACKEND_REQ,
     meaning: 'socket for messages of the back-end',
   }),
+  IOTLB_MSG: row('IOTLB_MSG', 22, {
+    ...GET,
+    payload: vhostIotlbMsg,
+    meaning: 'a translation, or its end (needs VIRTIO_F_ACCESS_PLATFORM)',
+  }),
   GET_CONFIG: row('GET_CONFIG', 24, {
     ...GET,
     payload: vhostUserConfigHead,
@@ -405,7 +410,6 @@ export function messageNameOf(code: number): MessageName | undefined {
 export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
   VHOST_USER_SEND_RARP: 19,
   VHOST_USER_NET_SET_MTU: 20,
-  VHOST_USER_IOTLB_MSG: 22,
   VHOST_USER_SET_VRING_ENDIAN: 23,
   VHOST_USER_CREATE_CRYPTO_SESSION: 26,
   VHOST_USER_CLOSE_CRYPTO_SESSION: 27,

@@ -20,7 +20,7 @@ import {
   virtioBlkDiscardWriteZeroes,
   virtioBlkOuthdr,
 } from '../../protocol/virtio-blk.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import { REQUEST_NO_STATUS_BYTE } from '../virtqueue/ring-violation.ts';
 import { RANGE_SECTORS_MAX, RANGES_MAX } from './disk-shape.ts';
@@ -82,7 +82,7 @@ export class BlkRequest {
    * Decodes `chain`, whose segments it trims to the data. Answers 0 (see `op`), or a violation when
    * there is no byte to put a status in, which leaves nothing but breaking the vring.
    */
-  decode(chain: DescriptorChain, memory: GuestMemory, limits: RequestLimits): number {
+  decode(chain: DescriptorChain, memory: AddressTable, limits: RequestLimits): number {
     const last = chain.segmentCount - 1;
     if (last < chain.readableCount) return REQUEST_NO_STATUS_BYTE;
     const statusAt = chain.lengthBytes[last]! - 1;
@@ -152,7 +152,7 @@ export class BlkRequest {
    * Moves `count` bytes from the front of the readable part into the scratch bytes; segments shrink by
    * what was taken. False when the readable part is shorter.
    */
-  #take(chain: DescriptorChain, memory: GuestMemory, count: number): boolean {
+  #take(chain: DescriptorChain, memory: AddressTable, count: number): boolean {
     let taken = 0;
     for (let segment = 0; taken < count; segment++) {
       if (segment >= chain.readableCount) return false;
@@ -205,7 +205,7 @@ export class BlkRequest {
     op: number,
     allowedFlags: number,
     chain: DescriptorChain,
-    memory: GuestMemory,
+    memory: AddressTable,
     limits: RequestLimits,
   ): number {
     if (limits.readOnly) return this.#finish(VIRTIO_BLK_S_IOERR);

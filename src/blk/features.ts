@@ -17,6 +17,7 @@ import {
 import {
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_NOTIFICATION_DATA,
   VIRTIO_F_RING_PACKED,
@@ -54,6 +55,7 @@ export function offeredFeatures(shape: DiskShape): bigint {
     VIRTIO_F_IN_ORDER,
     VIRTIO_F_NOTIFICATION_DATA,
     VIRTIO_F_RING_RESET,
+    VIRTIO_F_ACCESS_PLATFORM,
   );
   if (shape.readOnly) word |= bitsToWord(VIRTIO_BLK_F_RO);
   else word |= bitsToWord(VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES);

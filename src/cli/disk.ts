@@ -17,7 +17,7 @@ import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
 import type { DiskOptions } from './options.ts';
 
-export interface DiskEvents extends WorkerEvents {
+export interface DiskEvents extends Omit<WorkerEvents, 'onMiss'> {
   /** The front-end could truncate memory that it has shared. */
   onShrinkable(): void;
 }
@@ -162,7 +162,10 @@ export function openDisk(
     cpus: options.cpus,
     pollUs: options.pollUs,
   };
-  const workers = LoopWorkers.start(options.workerCount, settings, events);
+  const workers = LoopWorkers.start(options.workerCount, settings, {
+    ...events,
+    onMiss: (vring, pages) => disk.onMiss(vring, pages),
+  });
   const disk = new LoopDisk(shape, workers, events.onShrinkable);
   return { name: blkFile ?? 'memory', backing, choice, disk, workers };
 }

@@ -18,8 +18,9 @@ import {
   OP_WRITE,
   OP_WRITE_ZEROES,
 } from '../blk/blk-request.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
+import { CHAIN_MISS } from '../virtqueue/ring-violation.ts';
 import type { Vring } from '../virtqueue/vring.ts';
 import { CommandSteps } from './command-steps.ts';
 import {
@@ -55,7 +56,9 @@ COUNTER_OF_OP[OP_GET_ID] = COUNT_OTHERS;
 export interface LoopQueueOptions {
   readonly index: number;
   readonly vring: Vring;
-  readonly memory: GuestMemory;
+  readonly memory: AddressTable;
+  /** Where chains are walked into; one of its own unless addresses go through an IOTLB. */
+  readonly chain?: DescriptorChain;
   readonly commands: LoopCommands;
   /** COUNTERS_PER_VRING numbers of this vring. */
   readonly counters: Float64Array;
@@ -78,12 +81,14 @@ export class LoopQueue {
   #suspended = false;
   /** Commands whose last result was dropped. */
   #dropped = 0;
+  /** Set while the front-end is asked for translations of the next chain. */
+  waiting = false;
   callFd: number;
   /** Null unless a migration wants to know what is written. */
   log: QueueLog | null = null;
 
   readonly #state: LoopState;
-  readonly #memory: GuestMemory;
+  readonly #memory: AddressTable;
   readonly #counters: Float64Array;
   readonly #chain: DescriptorChain;
   readonly #request = new BlkRequest();
@@ -103,12 +108,12 @@ export class LoopQueue {
     this.#memory = options.memory;
     this.#counters = options.counters;
     this.#resume = options.resume;
-    this.#chain = new DescriptorChain(options.vring.size);
+    this.#chain = options.chain ?? new DescriptorChain(options.vring.size);
     this.#steps = new CommandSteps(state, this.commands, this.index << TAG_SLOT_BITS, this);
   }
 
   get #canPop(): boolean {
-    return this.enabled && !this.stopping;
+    return this.enabled && !this.stopping && !this.waiting;
   }
 
   /** Whether no operation is under way that could touch guest memory. */
@@ -190,7 +195,13 @@ export class LoopQueue {
     return true;
   }
 
+  /** Also when it is none: a chain that lacks translations is taken when they are there. */
   #violated(violation: number): void {
+    if (violation === CHAIN_MISS) {
+      this.waiting = true;
+      this.#state.events.onMiss(this.index, this.#chain);
+      return;
+    }
     this.#counters[COUNT_VIOLATIONS]!++;
     this.#state.events.onViolation(this.index, violation);
   }

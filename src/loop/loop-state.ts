@@ -3,6 +3,7 @@
  * and the ports to the world. Settings may change between turns, never inside one.
  */
 import type { RequestLimits } from '../blk/blk-request.ts';
+import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import type { BackingPort } from './backing-port.ts';
 import type { BounceBuffers } from './bounce-buffers.ts';
 import type { HostMemory } from './host-memory.ts';
@@ -22,6 +23,8 @@ export interface LoopEvents {
   call(fd: number): void;
   /** A driver's violation has broken a vring. */
   onViolation(vring: number, violation: number): void;
+  /** A chain of a vring lacks translations; it is not looked at again before it is told to. */
+  onMiss(vring: number, chain: DescriptorChain): void;
   /** The backing file failed an operation (OP_*). */
   onIoError(op: number, errno: number, offsetBytes: number): void;
 }

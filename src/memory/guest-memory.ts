@@ -16,6 +16,23 @@ const BUCKETS = 4096;
 /** Host memory as an ArrayBuffer: `koffi.view` in a worker, a plain buffer in tests. */
 export type ViewHostMemory = (hostAddress: number, sizeBytes: number) => ArrayBuffer;
 
+/** How the data path finds guest memory: by the regions, or by the IOTLB in front of them. */
+export type AddressTable = Pick<
+  GuestMemory,
+  | 'starts'
+  | 'ends'
+  | 'hosts'
+  | 'slots'
+  | 'hostOfSlot'
+  | 'viewOfSlot'
+  | 'bytesOfSlot'
+  | 'find'
+  | 'findReadable'
+  | 'copyOut'
+  | 'findUser'
+  | 'guestAddressOf'
+>;
+
 export class GuestMemory {
   /** Regions sorted by guest address: [start, end) and the host address of start. */
   readonly starts: Float64Array;
@@ -90,6 +107,11 @@ export class GuestMemory {
       else low = middle + 1;
     }
     return guestAddress >= this.starts[low]! ? low : -1;
+  }
+
+  /** The same for what the device itself reads: without an IOMMU all of memory is readable. */
+  findReadable(guestAddress: number): number {
+    return this.find(guestAddress);
   }
 
   /** Copies guest bytes, which may straddle regions, into `target`. False when any is unmapped. */

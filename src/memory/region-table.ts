@@ -102,6 +102,15 @@ export class RegionTable {
     );
   }
 
+  /** The region that wholly holds a range of front-end addresses. */
+  findUser(userAddress: number, sizeBytes: number): MappedRegion | undefined {
+    return this.regions.find(
+      (region) =>
+        userAddress >= region.userAddress &&
+        userAddress - region.userAddress + sizeBytes <= region.sizeBytes,
+    );
+  }
+
   remove(slot: number): void {
     this.#slots[slot] = null;
   }

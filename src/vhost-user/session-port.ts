@@ -3,7 +3,10 @@
  * The real one is a LoopDisk and a few system calls, the tests' one records.
  * Refusals are sentences; a rejected promise is the disk's own failure and ends the session.
  */
+
+import type { IotlbUpdate } from '../memory/iotlb.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
+import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type { InflightDescription } from '../worker/inflight-memory.ts';
 import type { VringStart } from '../worker/messages.ts';
 import type { LogPlace } from '../worker/shared-log.ts';
@@ -48,6 +51,12 @@ export interface SessionDisk {
   setLogEventFd(fd: number): Promise<void>;
   /** Of a vring that runs; -1: its ring is not logged. */
   setVringLog(index: number, guestAddress: number): Promise<void>;
+  /** Told of pages that a vring lacks translations for; the vring stands still until `retryVring`. */
+  onMiss: (vring: number, pages: readonly MissedPage[]) => void;
+  updateIotlb(update: IotlbUpdate): string | null;
+  /** Resolves when no command in flight uses [start, end) any more. */
+  invalidateIotlb(start: number, end: number): Promise<void>;
+  retryVring(index: number, denied: boolean): void;
   /** Signals an eventfd of a vring that does not run. */
   signal(fd: number): void;
   /** The session is over: everything back to how it was before. */

@@ -13,6 +13,7 @@ import {
 } from '../../protocol/vhost-user.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
@@ -188,7 +189,9 @@ export class SessionVrings {
   }
 
   /** SET_VRING_KICK, CALL and ERR: takes the fd out of `fds`. */
-  async setFd(row: MessageRow, which: VringFd, payload: DataView, fds: number[]): Promise<null> {
+  async setFd(row: MessageRow, payload: DataView, fds: number[]): Promise<null> {
+    const which: VringFd =
+      row === M.SET_VRING_KICK ? 'kick' : row === M.SET_VRING_CALL ? 'call' : 'err';
     const word = payload.getBigUint64(0, true);
     const known = BigInt(VHOST_USER_VRING_IDX_MASK | VHOST_USER_VRING_NOFD_MASK);
     if ((word & ~known) !== 0n) {
@@ -256,6 +259,7 @@ export class SessionVrings {
       inOrder: hasFeature(word, VIRTIO_F_IN_ORDER),
       eventIdx: hasFeature(word, VIRTIO_RING_F_EVENT_IDX),
       indirect: hasFeature(word, VIRTIO_RING_F_INDIRECT_DESC),
+      translated: hasFeature(word, VIRTIO_F_ACCESS_PLATFORM),
       kickFd: fds.kick,
       callFd: fds.call,
       errFd: fds.err,

@@ -6,7 +6,6 @@
 
 import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import {
-  vhostUserBackendMessages as B,
   vhostUserMessages as M,
   type MessageRow,
   requestName,
@@ -28,6 +27,7 @@ import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import {
   ringFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
@@ -42,12 +42,13 @@ import {
   type SessionState,
   type VringStand,
 } from '../worker/session-state.ts';
-import { BackendChannel } from './backend-channel.ts';
 import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import { getInflightFd, setInflightFd } from './inflight-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
+import { SessionChannel } from './session-channel.ts';
+import { SessionIotlb } from './session-iotlb.ts';
 import { SessionLog } from './session-log.ts';
 import type { SessionPort } from './session-port.ts';
 import { type AckedFeatures, SessionVrings } from './session-vrings.ts';
@@ -70,6 +71,7 @@ const RING_LAYOUT_FEATURES = bitsToWord(
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_IN_ORDER,
+  VIRTIO_F_ACCESS_PLATFORM,
 );
 
 /** The status of a message that was refused, in a reply that was asked for. */
@@ -83,16 +85,21 @@ export class Session {
   readonly #features: AckedFeatures = { word: 0n, set: false };
   readonly #vrings: SessionVrings;
   readonly #log: SessionLog;
+  readonly #iotlb: SessionIotlb;
   #protocolFeatures = 0n;
-  #channel: BackendChannel | null = null;
-  /** The config space has changed and the front-end has not been told. */
-  #configStale = false;
+  readonly #channel: SessionChannel;
   #refusals = 0;
 
   constructor(port: SessionPort) {
     this.#port = port;
     this.#vrings = new SessionVrings(port, this.#features);
     this.#log = new SessionLog(port, this.#vrings);
+    this.#channel = new SessionChannel(
+      port,
+      (feature) => hasFeature(this.#protocolFeatures, feature),
+      () => !this.#vrings.anyStarted,
+    );
+    this.#iotlb = new SessionIotlb(port, () => this.#channel.current);
   }
 
   /**
@@ -106,14 +113,12 @@ export class Session {
       if (row === null) throw new ProtocolError(`${requestName(message.request)} is not served`);
       this.#requireFeature(row);
       const reply = await this.#dispatch(row, message);
-      this.#announceConfig();
+      this.#channel.announceConfig();
       if (reply !== null) this.#port.send(reply, row.replyFd ? message.fds : []);
       else if (acks) this.#port.send(encodeU64Reply(row.code, 0n));
     } catch (error) {
       if (!(error instanceof ProtocolError) || error.fatal) throw error;
-      if (this.#refusals++ < REFUSAL_LINES_MAX) {
-        this.#port.log('warn', { error: error.message }, 'front-end message refused');
-      }
+      this.#sayRefused(error);
       // A message that vloop does not know and nobody waits for is skipped: its size is known.
       if (row === null && !acks) return;
       if (!acks || row?.reply === 'payload') throw error;
@@ -123,26 +128,30 @@ export class Session {
     }
   }
 
+  #sayRefused(error: ProtocolError): void {
+    if (this.#refusals++ >= REFUSAL_LINES_MAX) return;
+    this.#port.log('warn', { error: error.message }, 'front-end message refused');
+  }
+
   /** The front-end has gone: stops everything, closes every fd. */
   async end(): Promise<void> {
+    this.#iotlb.end();
     await this.#port.disk.reset();
     this.#vrings.closeFds();
     this.#log.closeFds();
-    this.#channel?.close();
-    this.#channel = null;
+    this.#channel.close();
   }
 
   /** The front-end is told, when a vring runs: a suspended device sends nothing. */
   configChanged(): void {
-    this.#configStale = true;
-    this.#announceConfig();
+    this.#channel.configChanged();
   }
 
   // ── another process takes over ───────────────────────────────────────────────────────────────
 
   /** Why another process cannot take over at this moment, or null. Between messages only. */
   get pinned(): string | null {
-    return this.#channel?.isWaiting === true ? 'a message of the back-end is unanswered' : null;
+    return this.#channel.isWaiting ? 'a message of the back-end is unanswered' : null;
   }
 
   /** All there is of the session; the fds stay its own. */
@@ -151,8 +160,8 @@ export class Session {
       features: encodeWord(this.#features.word),
       featuresSet: this.#features.set,
       protocolFeatures: encodeWord(this.#protocolFeatures),
-      configStale: this.#configStale,
-      channelFd: this.#channel?.isOpen === true ? this.#channel.fd : -1,
+      configStale: this.#channel.configStale,
+      channelFd: this.#channel.fd,
       logEventFd: this.#log.eventFd,
       vrings: this.#vrings.states(),
     };
@@ -166,9 +175,9 @@ export class Session {
     }
     this.#features.word = decodeWord(state.features);
     this.#features.set = state.featuresSet;
-    this.#configStale = state.configStale;
+    this.#channel.configStale = state.configStale;
     if (state.logEventFd >= 0) await this.#log.adopt(state.logEventFd);
-    if (state.channelFd >= 0) this.#setChannel([state.channelFd]);
+    if (state.channelFd >= 0) this.#channel.set([state.channelFd]);
     return this.#vrings.adopt(state.vrings);
   }
 
@@ -180,7 +189,7 @@ export class Session {
   /** Serves what `startPaused` has started. */
   async unpause(): Promise<void> {
     await this.#vrings.unpause();
-    this.#announceConfig();
+    this.#channel.announceConfig();
   }
 
   // ── messages ─────────────────────────────────────────────────────────────────────────────────
@@ -228,11 +237,9 @@ export class Session {
       case M.SET_VRING_ADDR:
         return this.#vrings.setAddresses(payload);
       case M.SET_VRING_KICK:
-        return this.#vrings.setFd(row, 'kick', payload, fds);
       case M.SET_VRING_CALL:
-        return this.#vrings.setFd(row, 'call', payload, fds);
       case M.SET_VRING_ERR:
-        return this.#vrings.setFd(row, 'err', payload, fds);
+        return this.#vrings.setFd(row, payload, fds);
       case M.GET_INFLIGHT_FD:
       case M.SET_INFLIGHT_FD:
         return this.#inflight(row, payload, fds);
@@ -244,8 +251,10 @@ export class Session {
         return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
       case M.SET_CONFIG:
         return this.#setConfig(payload);
+      case M.IOTLB_MSG:
+        return this.#iotlbMessage(row, payload);
       case M.SET_BACKEND_REQ_FD:
-        return this.#setChannel(fds);
+        return this.#channel.set(fds);
       default:
         throw new ProtocolError(`${row.name} is not served`);
     }
@@ -332,35 +341,19 @@ export class Session {
     return null;
   }
 
-  // ── messages of the back-end ─────────────────────────────────────────────────────────────────
-
-  #setChannel(fds: number[]): null {
-    const acks = () => hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-    const channel = new BackendChannel(this.#port, fds[0]!, acks);
-    if (!channel.isOpen) {
-      throw new ProtocolError(
-        `${M.SET_BACKEND_REQ_FD.name}: the file descriptor is not a connected unix socket`,
-      );
+  /** Always answered, with a status (vhost-user.rst, "IOMMU support"); a lie ends nothing. */
+  async #iotlbMessage(row: MessageRow, payload: DataView): Promise<Uint8Array> {
+    try {
+      if (!hasFeature(this.#features.word, VIRTIO_F_ACCESS_PLATFORM)) {
+        throw new ProtocolError(`${row.name} without VIRTIO_F_ACCESS_PLATFORM negotiated`);
+      }
+      await this.#iotlb.take(payload);
+      return encodeU64Reply(row.code, 0n);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#sayRefused(error);
+      return encodeU64Reply(row.code, NACK);
     }
-    fds.shift();
-    this.#channel?.close();
-    this.#channel = channel;
-    return null;
-  }
-
-  #announceConfig(): void {
-    if (!this.#configStale || !this.#vrings.anyStarted) return;
-    this.#configStale = false;
-    const { log } = this.#port;
-    const negotiated = hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_CONFIG);
-    if (this.#channel === null || !negotiated) {
-      log('info', {}, 'the front-end cannot be told of the new size: it gave no channel for that');
-      return;
-    }
-    void this.#channel.send(B.CONFIG_CHANGE_MSG).then((outcome) => {
-      if (outcome === 'done') log('info', {}, 'the front-end has been told of the new size');
-      else log('warn', { outcome }, 'the front-end has not taken the news of the new size');
-    });
   }
 
   // ── memory ───────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import {
   vringDesc,
   vringPackedDesc,
 } from '../../protocol/virtio-ring.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import {
   CHAIN_ADDRESS_TOO_LARGE,
   CHAIN_ADDRESS_UNMAPPED,
@@ -105,7 +105,7 @@ export class DescriptorChain {
    * Answers 0, or the violation.
    */
   walk(
-    memory: GuestMemory,
+    memory: AddressTable,
     table: DataView,
     ringSize: number,
     head: number,
@@ -126,7 +126,7 @@ export class DescriptorChain {
    * The same for the chain that stands in `list`, of a packed ring of `ringSize` entries. A chain is
    * either one descriptor that names an indirect table or has no such descriptor (§2.8.5).
    */
-  walkList(memory: GuestMemory, ringSize: number, indirectAllowed: boolean): number {
+  walkList(memory: AddressTable, ringSize: number, indirectAllowed: boolean): number {
     const { list, listCount } = this;
     let anyFlags = 0;
     for (let i = 0; i < listCount; i++) anyFlags |= list[i * LIST_WORDS + LIST_ID_FLAGS]!;
@@ -158,7 +158,7 @@ export class DescriptorChain {
    * memory region into the next; all of them, if they are in order. Runs for each segment of each
    * request: what it needs is in locals.
    */
-  #walkTable(memory: GuestMemory, count: number, first: number): number {
+  #walkTable(memory: AddressTable, count: number, first: number): number {
     const { hostAddress, lengthBytes, slot } = this;
     const table = this.#table;
     const tableAt = this.#tableAt;
@@ -223,7 +223,7 @@ export class DescriptorChain {
    * Finds the table that an indirect descriptor of the ring names: how many entries it has, or the
    * violation. The WRITE flag of that descriptor is ignored (§2.7.5.3, §2.8.7).
    */
-  #findTable(memory: GuestMemory, ring: DataView, limit: number): number {
+  #findTable(memory: AddressTable, ring: DataView, limit: number): number {
     const at = this.#indirectAt;
     const lengthBytes = ring.getUint32(at + DESC_LEN, true);
     const count = lengthBytes / DESC_BYTES;
@@ -234,7 +234,7 @@ export class DescriptorChain {
 
     // The table is read in place when one region holds it (each field once, into locals), and
     // gathered into private memory when it straddles regions.
-    const region = memory.find(address);
+    const region = memory.findReadable(address);
     if (region < 0) return INDIRECT_UNMAPPED;
     this.#table = memory.viewOfSlot[memory.slots[region]!]!;
     this.#tableAt = address - memory.starts[region]!;

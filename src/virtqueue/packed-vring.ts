@@ -14,7 +14,7 @@ import {
   vringPackedDesc,
   vringPackedDescEvent,
 } from '../../protocol/virtio-ring.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import { loadAcquire16, loadAcquire32, storeRelease16, storeRelease32 } from './barrier.ts';
 import {
   type DescriptorChain,
@@ -30,6 +30,7 @@ import {
   wrappedIndexOf,
 } from './packed-position.ts';
 import {
+  CHAIN_MISS,
   CHAIN_TOO_LONG,
   HEAD_IN_FLIGHT,
   HEAD_OUT_OF_RANGE,
@@ -76,7 +77,7 @@ export class PackedVring implements Vring {
   inFlightCount = 0;
   broken = 0;
 
-  readonly #memory: GuestMemory;
+  readonly #memory: AddressTable;
   readonly #ring32: Uint32Array;
   readonly #ring16: Uint16Array;
   readonly #driverEvent: Uint32Array;
@@ -97,7 +98,7 @@ export class PackedVring implements Vring {
   #seenCount = 0;
   #seenAt = 0;
 
-  constructor(memory: GuestMemory, parts: PackedVringParts, options: PackedVringOptions) {
+  constructor(memory: AddressTable, parts: PackedVringParts, options: PackedVringOptions) {
     this.#memory = memory;
     this.size = parts.size;
     this.#ring32 = parts.ring32;
@@ -275,7 +276,7 @@ export class PackedVring implements Vring {
   }
 
   #violate(violation: number): number {
-    this.broken = violation;
+    if (violation !== CHAIN_MISS) this.broken = violation;
     return violation;
   }
 }

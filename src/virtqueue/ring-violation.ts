@@ -19,6 +19,14 @@ export const INDIRECT_LENGTH = -12;
 export const INDIRECT_UNMAPPED = -13;
 export const REQUEST_NO_STATUS_BYTE = -14;
 export const RING_OVERRUN = -15;
+/** The ring itself has no translation, or none in one piece of memory. */
+export const RING_UNMAPPED = -16;
+
+/**
+ * No violation: a translation is missing. The chain stays where it is, and is taken again when the
+ * front-end has answered.
+ */
+export const CHAIN_MISS = -100;
 
 export const ringViolations = codes('ring violation', 'virtio 1.3 §2.7, §2.8', {
   AVAIL_IDX_JUMP,
@@ -36,4 +44,5 @@ export const ringViolations = codes('ring violation', 'virtio 1.3 §2.7, §2.8',
   INDIRECT_UNMAPPED,
   REQUEST_NO_STATUS_BYTE,
   RING_OVERRUN,
+  RING_UNMAPPED,
 });

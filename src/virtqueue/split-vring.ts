@@ -4,11 +4,11 @@
  * Geometry is frozen in the constructor. Source: virtio 1.3 §2.7.
  */
 import { VRING_AVAIL_F_NO_INTERRUPT, VRING_USED_F_NO_NOTIFY } from '../../protocol/virtio-ring.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import { loadAcquire16, storeRelease16 } from './barrier.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { idxDistance, vringNeedEvent } from './need-event.ts';
-import { AVAIL_IDX_JUMP, HEAD_IN_FLIGHT, HEAD_OUT_OF_RANGE } from './ring-violation.ts';
+import { AVAIL_IDX_JUMP, CHAIN_MISS, HEAD_IN_FLIGHT, HEAD_OUT_OF_RANGE } from './ring-violation.ts';
 import type { SplitInflight } from './split-inflight.ts';
 import type { Vring } from './vring.ts';
 
@@ -42,7 +42,7 @@ export class SplitVring implements Vring {
   inFlightCount = 0;
   broken = 0;
 
-  readonly #memory: GuestMemory;
+  readonly #memory: AddressTable;
   readonly #desc: DataView;
   readonly #avail: Uint16Array;
   readonly #used: Uint16Array;
@@ -62,7 +62,7 @@ export class SplitVring implements Vring {
   #takenUp = 0;
   #takingUp = false;
 
-  constructor(memory: GuestMemory, parts: SplitVringParts, options: SplitVringOptions) {
+  constructor(memory: AddressTable, parts: SplitVringParts, options: SplitVringOptions) {
     this.#memory = memory;
     this.size = parts.size;
     this.#mask = parts.size - 1;
@@ -193,7 +193,7 @@ export class SplitVring implements Vring {
   }
 
   #violate(violation: number): number {
-    this.broken = violation;
+    if (violation !== CHAIN_MISS) this.broken = violation;
     return violation;
   }
 }

@@ -16,7 +16,7 @@ import {
   vringUsed,
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { AddressTable } from '../memory/guest-memory.ts';
 import { loadAcquire16 } from './barrier.ts';
 import { InOrderVring } from './in-order-vring.ts';
 import type { QueueInflight } from './inflight-region.ts';
@@ -94,7 +94,7 @@ export function misalignedVring(addresses: VringAddresses, packed = false): stri
  * well it does not, so they are where their memory is.
  */
 export function writtenParts(
-  memory: GuestMemory,
+  memory: AddressTable,
   { size, addresses }: VringGeometry,
   packed: boolean,
   usedGuestAddress: number,
@@ -110,9 +110,48 @@ export function writtenParts(
   return parts;
 }
 
+/** The same of a ring whose addresses go through an IOTLB: what is written is where its memory is. */
+export function translatedWrittenParts(
+  table: AddressTable,
+  geometry: VringGeometry,
+  packed: boolean,
+): Array<{ readonly guestAddress: number; readonly sizeBytes: number }> {
+  return vringParts(geometry, packed)
+    .filter(({ deviceWrites }) => deviceWrites)
+    .flatMap(({ address, sizeBytes }) => {
+      const place = table.findUser(address, sizeBytes);
+      if (place === null) return [];
+      return [{ guestAddress: table.guestAddressOf(place.slot, place.offsetBytes), sizeBytes }];
+    });
+}
+
+/** A part of a ring: where it lies, and whether the device writes it. */
+export interface VringPart {
+  readonly address: number;
+  readonly sizeBytes: number;
+  readonly deviceWrites: boolean;
+}
+
+export function vringParts({ size, addresses }: VringGeometry, packed: boolean): VringPart[] {
+  const { desc, avail, used } = addresses;
+  if (packed) {
+    const eventBytes = vringPackedDescEvent.sizeBytes;
+    return [
+      { address: desc, sizeBytes: vringPackedRingBytes(size), deviceWrites: true },
+      { address: avail, sizeBytes: eventBytes, deviceWrites: false },
+      { address: used, sizeBytes: eventBytes, deviceWrites: true },
+    ];
+  }
+  return [
+    { address: desc, sizeBytes: vringDescTableBytes(size), deviceWrites: false },
+    { address: avail, sizeBytes: vringAvailBytes(size), deviceWrites: false },
+    { address: used, sizeBytes: vringUsedBytes(size), deviceWrites: true },
+  ];
+}
+
 /** A running ring, or a sentence that says why it cannot run. */
 export function activateVring(
-  memory: GuestMemory,
+  memory: AddressTable,
   geometry: VringGeometry,
   options: VringOptions,
 ): Vring | string {
@@ -127,7 +166,7 @@ export function activateVring(
 
 /** Three byte ranges in the memory that a driver shares, or a sentence. */
 function locateParts(
-  memory: GuestMemory,
+  memory: AddressTable,
   parts: readonly NamedPart[],
   sizes: readonly [number, number, number],
 ): Array<{ readonly buffer: ArrayBufferLike; readonly at: number }> | string {
@@ -147,7 +186,7 @@ function locateParts(
 }
 
 function activateSplit(
-  memory: GuestMemory,
+  memory: AddressTable,
   { size, addresses }: VringGeometry,
   options: VringOptions,
 ): Vring | string {
@@ -170,7 +209,7 @@ function activateSplit(
 }
 
 function activatePacked(
-  memory: GuestMemory,
+  memory: AddressTable,
   { size, addresses }: VringGeometry,
   { eventIdx, indirect, base }: VringOptions,
 ): Vring | string {

@@ -11,7 +11,10 @@ export interface Vring {
   readonly inFlightCount: number;
   /** The violation that broke the ring, or 0. A broken ring gives no more chains. */
   readonly broken: number;
-  /** Takes the next chain: 1 = `chain` holds it, 0 = none, negative = violation, the ring is broken. */
+  /**
+   * Takes the next chain: 1 = `chain` holds it, 0 = none, CHAIN_MISS = not yet, it stays where it is, other
+   * negative numbers = violation, the ring is broken.
+   */
   pop(chain: DescriptorChain): number;
   /**
    * Takes the next of the chains that an in-flight region says were taken before this ring started; the

@@ -19,6 +19,7 @@ import { errnoName } from '../sys/libc.ts';
 import { viewMemory } from '../sys/mmap.ts';
 import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
+import { TranslatedChain } from '../virtqueue/translated-chain.ts';
 import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
 import type {
@@ -69,6 +70,10 @@ function loopState(
       onViolation(vring, violation) {
         onViolation(vring);
         post({ kind: 'violation', vring, name: ringViolations.nameOf(violation) });
+      },
+      onMiss(vring, chain) {
+        const pages = chain instanceof TranslatedChain ? chain.missed : [];
+        post({ kind: 'miss', vring, pages });
       },
       onIoError: onceEach((operation, errno, offsetBytes) =>
         post({ kind: 'ioError', operation, errno, offsetBytes }),
@@ -138,6 +143,7 @@ async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
     counters: new Float64Array(birth.counters),
     answer,
     openLog: (log) => openLog(log, memory),
+    miss: (vring, pages) => post({ kind: 'miss', vring, pages }),
   });
   return worker;
 }

@@ -16,8 +16,10 @@ import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
 import { answeredRequests, sumCounters } from '../loop/counters.ts';
+import type { IotlbUpdate } from '../memory/iotlb.ts';
 import { type MappedRegion, type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
+import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import { KeptFiles } from './kept-files.ts';
@@ -33,6 +35,9 @@ import {
 import { type LogPlace, SharedLog } from './shared-log.ts';
 
 export class LoopDisk {
+  /** Told of pages that a vring lacks translations for; the vring stands still until `retryVring`. */
+  onMiss: (vring: number, pages: readonly MissedPage[]) => void = () => {};
+
   readonly features: bigint;
   readonly queueCount: number;
   readonly memorySlotCount = VHOST_USER_MAX_RAM_SLOTS;
@@ -46,6 +51,8 @@ export class LoopDisk {
   #inflight: InflightMemory | null = null;
   #log: SharedLog | null = null;
   #logEventFd = -1;
+  /** Workers have translations. */
+  #iotlbUsed = false;
   #acked = 0n;
   #writeback = true;
 
@@ -171,11 +178,43 @@ export class LoopDisk {
     const answer = await this.#askOwner(index, { kind: 'stopVring', index, suspend });
     if (typeof answer !== 'number') throw new Error(`stopVring ${index}: ${answer}`);
     this.#running.delete(index);
+    // A driver that starts anew may have other tables; of the old ones the front-end says no more.
+    if (this.#running.size === 0) await this.#forgetIotlb();
     return answer;
   }
 
   async setVringEnabled(index: number, enabled: boolean): Promise<void> {
     await this.#askOwner(index, { kind: 'setEnabled', index, enabled });
+  }
+
+  /** Puts a translation into the IOTLB. null, or why not. */
+  updateIotlb({ iova, sizeBytes, userAddress, access }: IotlbUpdate): string | null {
+    const region = this.#regions.findUser(userAddress, sizeBytes);
+    if (region === undefined) {
+      return `user address=0x${userAddress.toString(16)} size=${sizeBytes} is not inside one memory region`;
+    }
+    const offsetBytes = userAddress - region.userAddress;
+    const translation = { iova, sizeBytes, slot: region.slot, offsetBytes, access };
+    this.#iotlbUsed = true;
+    // Not awaited: what a worker is asked, it does in the order of the asking.
+    void this.#workers.askAll({ kind: 'updateIotlb', translation });
+    return null;
+  }
+
+  /** Forgets translations of [start, end), once no command in flight uses them. */
+  async invalidateIotlb(start: number, end: number): Promise<void> {
+    await this.#workers.askAll({ kind: 'invalidateIotlb', start, end });
+  }
+
+  async #forgetIotlb(): Promise<void> {
+    if (!this.#iotlbUsed) return;
+    this.#iotlbUsed = false;
+    await this.invalidateIotlb(0, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** The misses of a vring were answered, or their time is over. */
+  retryVring(index: number, denied: boolean): void {
+    void this.#askOwner(index, { kind: 'retryVring', index, denied });
   }
 
   async setVringFd(index: number, which: 'kick' | 'call' | 'err', fd: number): Promise<void> {
@@ -258,6 +297,7 @@ export class LoopDisk {
   /** The front-end has gone: back to how the disk was before it came. */
   async reset(): Promise<void> {
     for (const index of [...this.#running]) await this.stopVring(index);
+    await this.#forgetIotlb();
     this.#replaceInflight(null);
     this.#logEventFd = -1;
     await this.#replaceLog(null);

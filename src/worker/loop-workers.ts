@@ -10,6 +10,7 @@ import { SHARED_END, SHARED_FLUSH_ERRNO, SHARED_WORDS } from '../loop/loop-state
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
+import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type {
   NumberedRequest,
   WorkerAnswer,
@@ -21,6 +22,7 @@ import type {
 /** What workers report; each is bounded in number by the worker. */
 export interface WorkerEvents {
   onViolation(vring: number, name: string): void;
+  onMiss(vring: number, pages: readonly MissedPage[]): void;
   onIoError(operation: string, errno: number, offsetBytes: number): void;
   /** Guest memory was written that the dirty log is too small for; once for each log. */
   onUnlogged(guestAddress: number): void;
@@ -214,6 +216,8 @@ export class LoopWorkers {
       const resolve = worker.asked.get(message.id);
       worker.asked.delete(message.id);
       resolve?.(message.answer);
+    } else if (message.kind === 'miss') {
+      this.#events.onMiss(message.vring, message.pages);
     } else if (message.kind === 'violation') {
       this.#events.onViolation(message.vring, message.name);
     } else if (message.kind === 'unlogged') {

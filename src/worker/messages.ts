@@ -4,7 +4,9 @@
  */
 import type { Engine, IoPath } from '../backing/choose-engine.ts';
 import type { RequestLimits } from '../blk/blk-request.ts';
+import type { Translation } from '../memory/iotlb.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
+import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { VringStand } from './session-state.ts';
@@ -49,6 +51,8 @@ export interface VringStart extends VringOptions {
   readonly size: number;
   readonly addresses: VringAddresses;
   readonly enabled: boolean;
+  /** Addresses of the ring and in it are I/O virtual ones (VIRTIO_F_ACCESS_PLATFORM). */
+  readonly translated: boolean;
   /** -1: the driver does not kick, the ring is polled. */
   readonly kickFd: number;
   readonly callFd: number;
@@ -104,6 +108,10 @@ export type WorkerRequest =
   /** Ends a pause, also one that is still waiting for requests in flight. Done at once. */
   | { readonly kind: 'resume' }
   | { readonly kind: 'setMode'; readonly writeThrough: boolean; readonly limits: RequestLimits }
+  | { readonly kind: 'updateIotlb'; readonly translation: Translation }
+  | { readonly kind: 'invalidateIotlb'; readonly start: number; readonly end: number }
+  /** Misses were answered; `denied`: one of them has no translation. */
+  | { readonly kind: 'retryVring'; readonly index: number; readonly denied: boolean }
   | { readonly kind: 'exit' };
 
 /**
@@ -121,6 +129,7 @@ export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
+  | { readonly kind: 'miss'; readonly vring: number; readonly pages: readonly MissedPage[] }
   | { readonly kind: 'violation'; readonly vring: number; readonly name: string }
   | { readonly kind: 'unlogged'; readonly guestAddress: number }
   | {

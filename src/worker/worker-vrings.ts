@@ -4,18 +4,17 @@
  * could touch what goes away; the worker keeps turning meanwhile.
  */
 
-import { COUNT_KICKS, COUNTERS_PER_VRING } from '../loop/counters.ts';
-import { LoopCommands } from '../loop/loop-commands.ts';
+import { COUNT_KICKS, COUNT_VIOLATIONS, COUNTERS_PER_VRING } from '../loop/counters.ts';
 import type { LoopDevice } from '../loop/loop-device.ts';
 import { LoopQueue } from '../loop/loop-queue.ts';
 import type { LoopState } from '../loop/loop-state.ts';
-import { QueueLog } from '../loop/queue-log.ts';
 import type { DirtyLog } from '../memory/dirty-log.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { viewMemory } from '../sys/mmap.ts';
 import { type InflightViews, viewInflight } from '../virtqueue/inflight-region.ts';
-import { activateVring, writtenParts } from '../virtqueue/vring-config.ts';
+import { CHAIN_ADDRESS_UNMAPPED, RING_UNMAPPED } from '../virtqueue/ring-violation.ts';
+import { activateVring } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { LoopWorker } from './loop-worker.ts';
 import type {
@@ -25,14 +24,21 @@ import type {
   WorkerAnswer,
   WorkerRequest,
 } from './messages.ts';
+import { VringCommands } from './vring-commands.ts';
+import { type AskForPages, type IovaRange, WorkerIotlb } from './worker-iotlb.ts';
+import { WorkerLog } from './worker-log.ts';
 
-/** A started vring. Its queue is null while memory that the ring lies in is away. */
+/** A started vring. Its queue is null while memory or a translation that the ring needs is away. */
 interface StartedVring {
   start: VringStart;
   queue: LoopQueue | null;
   base: number;
   /** The violation that broke it, or 0: new memory does not mend a ring. */
   broken: number;
+  /** The in-flight region says where it stands, and nobody has looked there yet. */
+  recover: boolean;
+  /** Its own translations were denied: it stands still until the driver kicks. */
+  unmapped: boolean;
   readonly inflight: { readonly views: InflightViews; readonly entryCount: number } | null;
 }
 
@@ -44,33 +50,36 @@ export interface WorkerVringsParts {
   readonly counters: Float64Array;
   readonly answer: (id: number, answer: WorkerAnswer) => void;
   readonly openLog: (log: LogStart) => DirtyLog;
+  readonly miss: AskForPages;
 }
 
 export class WorkerVrings {
   readonly #parts: WorkerVringsParts;
   readonly #vrings = new Map<number, StartedVring>();
-  /** Commands by vring, kept between starts: drivers stop and start rings of the same size. */
-  readonly #commands = new Map<number, LoopCommands>();
+  readonly #commands: VringCommands;
   /**
    * The queues that ended last, one of each kind of ring, kept because V8 throws compiled code away with
    * the last object that it was compiled for, and compiles it worse when the next front-end's objects
    * come: a third of the speed.
    */
   readonly #lastEnded: LoopQueue[] = [];
-  /** The dirty log of a migration, or null. */
-  #log: DirtyLog | null = null;
-  #logsData = false;
+  readonly #log: WorkerLog;
   /** All vrings stand still, for another process to take them over. */
   #paused = false;
+  readonly #iotlb: WorkerIotlb;
   /** Requests that wait for commands in flight to end, oldest first. */
   #waiting: NumberedRequest[] = [];
 
   constructor(parts: WorkerVringsParts) {
     this.#parts = parts;
+    this.#commands = new VringCommands(parts.state.hostMemory);
+    this.#log = new WorkerLog(parts.memory, parts.openLog);
+    this.#iotlb = new WorkerIotlb(parts.memory, parts.miss);
   }
 
   countKick(vring: number): void {
     this.#parts.counters[vring * COUNTERS_PER_VRING + COUNT_KICKS]!++;
+    if (this.#iotlb.table !== null) this.#kickUnmapped(vring);
   }
 
   /** Carries a request out, or makes it wait. */
@@ -87,6 +96,9 @@ export class WorkerVrings {
       if (request.suspend && vring?.inflight) vring.queue?.suspend();
     } else if (changesAll(request)) {
       for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = true;
+    } else if (request.kind === 'invalidateIotlb') {
+      this.#iotlb.invalidate(request);
+      for (const { queue } of this.#ringsIn(request)) if (queue) queue.stopping = true;
     }
     this.#waiting.push(numbered);
     this.carryOutDrained();
@@ -105,6 +117,10 @@ export class WorkerVrings {
     if (request.kind === 'stopVring') {
       return this.#vrings.get(request.index)?.queue?.quiet ?? true;
     }
+    if (request.kind === 'invalidateIotlb') {
+      const ringsAreQuiet = this.#ringsIn(request).every(({ queue }) => queue?.quiet ?? true);
+      return ringsAreQuiet && !this.#iotlb.isUsed(request);
+    }
     if (!changesAll(request)) return true;
     return this.#parts.device.running.every((queue) => queue.vring.inFlightCount === 0);
   }
@@ -122,6 +138,7 @@ export class WorkerVrings {
         if (vring === undefined) return null;
         vring.start = { ...vring.start, enabled: request.enabled };
         if (vring.queue) vring.queue.enabled = request.enabled;
+        else if (request.enabled && vring.start.translated) this.#activateOrBreak(vring);
         return null;
       }
       case 'setFd':
@@ -138,6 +155,13 @@ export class WorkerVrings {
         this.#parts.state.writeThrough = request.writeThrough;
         this.#parts.state.limits = request.limits;
         return null;
+      case 'updateIotlb':
+        this.#iotlb.update(request.translation);
+        return null;
+      case 'invalidateIotlb':
+        return this.#invalidated(request);
+      case 'retryVring':
+        return this.#retryVring(request.index, request.denied);
       case 'exit':
         this.#parts.worker.exit();
         return null;
@@ -149,30 +173,36 @@ export class WorkerVrings {
       views: viewInflight(viewMemory(place.address, place.sizeBytes), 0, place.sizeBytes),
       entryCount: place.entryCount,
     };
-    const { base, broken = 0 } = start;
-    const vring: StartedVring = { start, queue: null, base, broken, inflight };
-    const failure = this.#activate(vring, start.recover);
+    const { base, recover, broken = 0 } = start;
+    const flags = { broken, recover, unmapped: false };
+    const vring: StartedVring = { start, queue: null, base, ...flags, inflight };
+    const failure = this.#activate(vring);
     if (failure !== null) return failure;
     this.#vrings.set(start.index, vring);
     this.#watchKick(start);
     return vring.queue?.takeUp() ?? 0;
   }
 
-  /** `recover`: the in-flight region says where the ring stands; else `started.base` does. */
-  #activate(started: StartedVring, recover: boolean): string | null {
+  /** null also when the ring has to wait for translations: then they are asked for. */
+  #activate(started: StartedVring): string | null {
     const { memory, device, state, counters } = this.#parts;
-    const { start, base } = started;
-    const { index, size, addresses } = start;
+    const { start, base, recover } = started;
+    const { index, size, addresses, translated } = start;
+    // Until it is served it asks for nothing: it may be another process's yet.
+    if (translated && !start.enabled) return null;
+    const table = translated ? this.#iotlb.tableFor(start) : memory;
+    if (table === null) return null;
     const inflight = started.inflight && { ...started.inflight, recover };
-    const vring = activateVring(memory, { size, addresses }, { ...start, base, inflight });
+    const vring = activateVring(table, { size, addresses }, { ...start, base, inflight });
     if (typeof vring === 'string') return vring;
+    started.recover = false;
     if (started.broken !== 0) vring.break(started.broken);
     const first = index * COUNTERS_PER_VRING;
     started.queue = new LoopQueue(state, {
       index,
-      vring,
-      memory,
-      commands: this.#commandsFor(index, size),
+      ...(translated ? this.#iotlb.wrap(index, vring) : { vring }),
+      memory: table,
+      commands: this.#commands.of(index, size),
       counters: counters.subarray(first, first + COUNTERS_PER_VRING),
       enabled: start.enabled,
       callFd: start.callFd,
@@ -185,10 +215,8 @@ export class WorkerVrings {
     return null;
   }
 
-  /** Between turns: no request sees a part of the change. */
   #setLog(log: LogStart | null): null {
-    this.#log = log && this.#parts.openLog(log);
-    this.#logsData = log?.logsData ?? false;
+    this.#log.set(log);
     for (const vring of this.#vrings.values()) this.#applyLog(vring);
     return null;
   }
@@ -202,22 +230,7 @@ export class WorkerVrings {
   }
 
   #applyLog({ queue, start }: StartedVring): void {
-    if (queue === null) return;
-    const logsRing = start.logGuestAddress >= 0;
-    const wanted = this.#log !== null && (this.#logsData || logsRing);
-    const ring = logsRing
-      ? writtenParts(this.#parts.memory, start, start.packed, start.logGuestAddress)
-      : [];
-    queue.log = wanted ? new QueueLog(this.#log!, this.#logsData, ring) : null;
-  }
-
-  #commandsFor(index: number, size: number): LoopCommands {
-    const kept = this.#commands.get(index);
-    if (kept?.size === size) return kept;
-    kept?.release();
-    const commands = new LoopCommands(size, this.#parts.state.hostMemory);
-    this.#commands.set(index, commands);
-    return commands;
+    if (queue !== null) this.#log.apply(queue, start, this.#iotlb.table);
   }
 
   #deactivate(vring: StartedVring): void {
@@ -226,6 +239,7 @@ export class WorkerVrings {
     vring.base = vring.queue.vring.base;
     vring.broken = vring.queue.vring.broken;
     this.#parts.device.detach(vring.start.index);
+    this.#iotlb.unwrap(vring.start.index);
     const { packed, inOrder } = vring.start;
     this.#lastEnded[Number(packed) + 2 * Number(inOrder)] = vring.queue;
     vring.queue = null;
@@ -271,7 +285,7 @@ export class WorkerVrings {
     if (!this.#paused) return null;
     this.#paused = false;
     for (const vring of this.#vrings.values()) {
-      this.#activate(vring, false);
+      this.#activate(vring);
       this.#watchKick(vring.start);
     }
     return null;
@@ -282,21 +296,68 @@ export class WorkerVrings {
     const removing = request.removeSlots.length > 0;
     if (removing) {
       for (const vring of this.#vrings.values()) this.#deactivate(vring);
+      this.#iotlb.dropRegions(request.removeSlots);
       this.#parts.memory.remove(request.removeSlots);
     }
     this.#parts.memory.add(request.add);
     for (const vring of this.#vrings.values()) {
-      // Nothing was in flight when the memory changed.
-      if (vring.queue === null) this.#activate(vring, false);
+      if (vring.queue === null) this.#activate(vring);
     }
-    if (removing && this.#vrings.size === 0) this.#releaseCommands();
+    if (removing && this.#vrings.size === 0) this.#commands.release();
     return null;
   }
 
-  /** The front-end has gone: what its requests made of iovec memory goes too (bug class 6). */
-  #releaseCommands(): void {
-    for (const commands of this.#commands.values()) commands.release();
-    this.#commands.clear();
+  // ── translations ─────────────────────────────────────────────────────────────────────────────
+
+  /** The vrings that lie themselves in what is invalidated. */
+  #ringsIn(range: IovaRange): StartedVring[] {
+    return [...this.#vrings.values()].filter(({ start }) => this.#iotlb.holdsRing(range, start));
+  }
+
+  /** Nothing uses it any more: rings that lay there ask where they are now. */
+  #invalidated(range: IovaRange): null {
+    for (const vring of this.#ringsIn(range)) {
+      this.#deactivate(vring);
+      this.#activateOrBreak(vring);
+    }
+    if (this.#vrings.size === 0) this.#iotlb.forget();
+    return null;
+  }
+
+  #retryVring(index: number, denied: boolean): null {
+    const vring = this.#vrings.get(index);
+    if (vring === undefined) return null;
+    const { queue } = vring;
+    if (denied && queue) this.#breakVring(vring, CHAIN_ADDRESS_UNMAPPED);
+    // A guest that shuts down takes the translations of its rings away: no violation, and none of its
+    // interest. One that goes on kicks.
+    else if (denied) vring.unmapped = true;
+    else if (queue) {
+      queue.waiting = false;
+      queue.takeUp();
+    } else this.#activateOrBreak(vring);
+    return null;
+  }
+
+  /** A kick asks for a ring again whose translations were denied. */
+  #kickUnmapped(index: number): void {
+    const vring = this.#vrings.get(index);
+    if (vring?.unmapped) this.#activateOrBreak(vring);
+  }
+
+  #activateOrBreak(vring: StartedVring): void {
+    vring.unmapped = false;
+    if (vring.broken !== 0) return;
+    if (this.#activate(vring) !== null) this.#breakVring(vring, RING_UNMAPPED);
+    else vring.queue?.takeUp();
+  }
+
+  #breakVring(vring: StartedVring, violation: number): void {
+    vring.broken = violation;
+    vring.queue?.vring.break(violation);
+    const { index } = vring.start;
+    this.#parts.counters[index * COUNTERS_PER_VRING + COUNT_VIOLATIONS]!++;
+    this.#parts.state.events.onViolation(index, violation);
   }
 
   #setFd(index: number, which: 'kick' | 'call' | 'err', fd: number): WorkerAnswer {

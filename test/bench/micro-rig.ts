@@ -73,6 +73,9 @@ export class MicroRig implements ReactorSink {
         onViolation: (_vring, violation) => {
           throw new Error(`violation ${violation}`);
         },
+        onMiss: () => {
+          throw new Error('a miss without an IOTLB');
+        },
         onIoError: (_op, errno) => {
           throw new Error(`I/O error ${errno}`);
         },

@@ -196,6 +196,7 @@ test('front-end messages have the codes of the protocol', () => {
     GET_QUEUE_NUM: 17,
     SET_VRING_ENABLE: 18,
     SET_BACKEND_REQ_FD: 21,
+    IOTLB_MSG: 22,
     GET_CONFIG: 24,
     SET_CONFIG: 25,
     GET_INFLIGHT_FD: 31,

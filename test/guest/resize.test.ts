@@ -31,7 +31,7 @@ echo "RESULT start $(size)"
 printf 'o\\nn\\np\\n1\\n2048\\n\\nw\\n' | fdisk /dev/vda >/dev/null 2>&1
 mkfs.ext4 -q -F /dev/vda1
 mount -t ext4 /dev/vda1 /mnt
-( while :; do dd if=/dev/urandom of=/mnt/load bs=256k count=16 conv=fsync 2>/dev/null; done ) &
+( while [ ! -e /tmp/enough ]; do dd if=/dev/urandom of=/mnt/load bs=256k count=16 conv=fsync 2>/dev/null; done ) &
 load=$!
 echo GROW-NOW
 becomes ${128 * SECTORS_A_MIB}
@@ -45,8 +45,8 @@ echo SHRINK-NOW
 becomes ${96 * SECTORS_A_MIB}
 echo "RESULT shrunk $(table)"
 [ "$(dd if=/dev/vda bs=1M skip=100 count=1 iflag=direct 2>/dev/null | wc -c)" = 0 ]
-kill $load
-wait $load || true
+touch /tmp/enough
+wait $load
 umount /mnt
 e2fsck -fn /dev/vda1 >/dev/null 2>&1
 echo 'RESULT fsck clean'

@@ -26,6 +26,8 @@ export interface GuestOptions {
   readonly fio?: boolean;
   /** More cpio archives for the guest's first file system. */
   readonly archives?: readonly string[];
+  /** More for the kernel's command line. */
+  readonly append?: string;
   readonly cpus?: number;
   /** Carry on after a reset instead of ending. */
   readonly mayReboot?: boolean;
@@ -76,7 +78,10 @@ export class Guest {
     return join(this.#folder, file);
   }
 
-  #kernelArguments(assets: GuestAssets, { fio = false, archives = [] }: GuestOptions): string[] {
+  #kernelArguments(
+    assets: GuestAssets,
+    { fio = false, archives = [], append = '' }: GuestOptions,
+  ): string[] {
     let initrd = join(assets.base, 'guest.cpio');
     const more = [...(fio ? [join(assets.fio, 'fio.cpio')] : []), ...archives];
     if (more.length > 0) {
@@ -85,8 +90,8 @@ export class Guest {
       initrd = this.#path('initrd');
       writeFileSync(initrd, whole);
     }
-    const append = 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off';
-    return ['-kernel', join(assets.base, 'vmlinuz'), '-initrd', initrd, '-append', append];
+    const line = `console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off ${append}`;
+    return ['-kernel', join(assets.base, 'vmlinuz'), '-initrd', initrd, '-append', line];
   }
 
   get serial(): string {

@@ -98,6 +98,9 @@ export class LoopRig {
       events: {
         call: (fd) => this.calls.push(fd),
         onViolation: (vring, violation) => this.violations.push({ vring, violation }),
+        onMiss: () => {
+          throw new Error('a miss without an IOTLB');
+        },
         onIoError: (op, errno, offsetBytes) => this.ioErrors.push({ op, errno, offsetBytes }),
       },
       shared: options.shared ?? new Int32Array(SHARED_WORDS),

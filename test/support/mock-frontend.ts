@@ -22,6 +22,7 @@ import {
 import { virtioBlkConfig } from '../../protocol/virtio-blk.ts';
 import {
   VHOST_F_LOG_ALL,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_PACKED,
   VIRTIO_RING_F_EVENT_IDX,
@@ -64,6 +65,8 @@ export interface MockFrontEndOptions {
   readonly inflight?: boolean;
   /** The queue size that the region is asked for (default: the rings'). */
   readonly inflightQueueSize?: number;
+  /** Behind an IOMMU: see MockIommu. */
+  readonly translated?: boolean;
 }
 
 const PROTOCOL_FEATURES = bitsToWord(
@@ -78,6 +81,8 @@ const INFLIGHT_FEATURES = bitsToWord(
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
 );
 const RAM_AT = 0x4000_0000;
+/** Behind an IOMMU a region's guest address is not used: here it leads nowhere. */
+const UNUSED_SHIFT = 2 ** 45;
 const RING_STRIDE = 1024 * 1024;
 /** What QEMU reads of the config space: up to write_zeroes_may_unmap. */
 const QEMU_CONFIG_BYTES = 57;
@@ -94,6 +99,7 @@ export class MockFrontEnd {
   readonly #packed: boolean;
   readonly #inOrder: boolean;
   readonly #withoutFeatures: readonly number[];
+  readonly #translated: boolean;
   readonly #announced = new Set<SharedRegion>();
   readonly #tracked: boolean;
   readonly #trackedSize: number;
@@ -112,6 +118,7 @@ export class MockFrontEnd {
     this.#withoutFeatures = options.withoutFeatures ?? [];
     this.#tracked = options.inflight ?? false;
     this.#trackedSize = options.inflightQueueSize ?? queueSize;
+    this.#translated = options.translated ?? false;
     this.#bases = new Array<number>(queueCount).fill(base);
     const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
     const { fdEach = false, moreRegions = [], byCalls = false } = options;
@@ -201,6 +208,7 @@ export class MockFrontEnd {
   get #wanted(): bigint {
     // No driver's: front-ends add it while they migrate.
     const without = [VHOST_F_LOG_ALL, ...this.#withoutFeatures];
+    if (!this.#translated) without.push(VIRTIO_F_ACCESS_PLATFORM);
     if (!this.#eventIdx) without.push(VIRTIO_RING_F_EVENT_IDX);
     if (!this.#packed) without.push(VIRTIO_F_RING_PACKED);
     if (!this.#inOrder) without.push(VIRTIO_F_IN_ORDER);
@@ -229,7 +237,8 @@ export class MockFrontEnd {
     const { ring, kickFd } = this.queues[index]!;
     client.send('SET_VRING_NUM', vringStatePayload(index, ring.size));
     client.send('SET_VRING_BASE', vringStatePayload(index, this.#bases[index]!));
-    client.send('SET_VRING_ADDR', vringAddrPayload(index, ring.userPlace));
+    const place = this.#translated ? ring.place : ring.userPlace;
+    client.send('SET_VRING_ADDR', vringAddrPayload(index, place));
     client.send('SET_VRING_KICK', vringFdPayload(index, true), { fds: [kickFd] });
   }
 
@@ -333,13 +342,18 @@ export class MockFrontEnd {
   }
 
   async addRegion(region: SharedRegion): Promise<void> {
-    await this.#must('ADD_MEM_REG', singleRegionPayload(region), [region.fd]);
+    await this.#must('ADD_MEM_REG', this.#regionPayload(region), [region.fd]);
     this.#announced.add(region);
   }
 
   async removeRegion(region: SharedRegion): Promise<void> {
-    await this.#must('REM_MEM_REG', singleRegionPayload(region));
+    await this.#must('REM_MEM_REG', this.#regionPayload(region));
     this.#announced.delete(region);
+  }
+
+  #regionPayload(region: SharedRegion): Uint8Array {
+    const guestAddress = region.guestAddress + (this.#translated ? UNUSED_SHIFT : 0);
+    return singleRegionPayload({ ...region, guestAddress });
   }
 
   get announcedRegions(): readonly SharedRegion[] {

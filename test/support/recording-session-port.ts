@@ -3,6 +3,7 @@
  * asked and objects to what no session may ask, and a table of pretended fds that must balance.
  */
 import { offeredFeatures } from '../../src/blk/features.ts';
+import type { IotlbUpdate } from '../../src/memory/iotlb.ts';
 import type { RegionDescription } from '../../src/memory/region-table.ts';
 import { type Message, MessageDecoder } from '../../src/vhost-user/message-decoder.ts';
 import { Session } from '../../src/vhost-user/session.ts';
@@ -58,7 +59,8 @@ type Refusable =
   | 'replaceRegions'
   | 'startVring'
   | 'createInflight'
-  | 'setInflight';
+  | 'setInflight'
+  | 'updateIotlb';
 
 export class RecordingDisk implements SessionDisk {
   features = offeredFeatures(RECORDED_SHAPE);
@@ -169,6 +171,21 @@ export class RecordingDisk implements SessionDisk {
   async setVringLog(index: number, guestAddress: number): Promise<void> {
     if (!this.running.has(index)) throw new Error(`vring ${index} logged, it does not run`);
     this.calls.push(['setVringLog', index, guestAddress]);
+  }
+
+  onMiss: SessionDisk['onMiss'] = () => {};
+
+  updateIotlb(update: IotlbUpdate): string | null {
+    this.calls.push(['updateIotlb', update]);
+    return this.#refusal('updateIotlb');
+  }
+
+  async invalidateIotlb(start: number, end: number): Promise<void> {
+    this.calls.push(['invalidateIotlb', start, end]);
+  }
+
+  retryVring(index: number, denied: boolean): void {
+    this.calls.push(['retryVring', index, denied]);
   }
 
   signal(fd: number): void {

@@ -12,6 +12,7 @@ import {
   VHOST_USER_NEED_REPLY_MASK,
   VHOST_USER_VERSION,
   VHOST_USER_VRING_NOFD_MASK,
+  vhostIotlbMsg,
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostSingleMemoryRegion,
@@ -176,6 +177,19 @@ export function inflightPayload(text: InflightText, { padded = true } = {}): Uin
   const payload = new Uint8Array(fields.length + (padded ? 4 : 0));
   payload.set(fields);
   return payload;
+}
+
+export interface IotlbText {
+  readonly type: number;
+  readonly iova?: Word;
+  readonly size?: Word;
+  readonly uaddr?: Word;
+  readonly perm?: number;
+}
+
+/** IOTLB_MSG; fields left out are 0. */
+export function iotlbPayload(text: IotlbText): Uint8Array {
+  return encodeLayout(vhostIotlbMsg, { ...text });
 }
 
 /** A reply as a front-end reads it. */

@@ -55,6 +55,7 @@ describe('offered', () => {
       'EVENT_IDX',
       'PROTOCOL_FEATURES',
       'VERSION_1',
+      'ACCESS_PLATFORM',
       'RING_PACKED',
       'IN_ORDER',
       'NOTIFICATION_DATA',

@@ -42,6 +42,7 @@ describe('a ring starts at SET_VRING_KICK', () => {
           inOrder: false,
           eventIdx: true,
           indirect: false,
+          translated: false,
           kickFd: 101,
           callFd: 100,
           errFd: -1,

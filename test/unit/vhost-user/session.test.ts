@@ -21,6 +21,7 @@ import { ALL_PROTOCOL, MODERN, REGION, sessionSteps } from '../../support/sessio
 import {
   configPayload,
   inflightPayload,
+  iotlbPayload,
   logPayload,
   MESSAGE_NAMES,
   memTablePayload,
@@ -63,6 +64,7 @@ const EXAMPLES: Record<MessageName, { payload?: Uint8Array; fds?: number }> = {
   GET_QUEUE_NUM: {},
   SET_VRING_ENABLE: { payload: vringStatePayload(0, 1) },
   SET_BACKEND_REQ_FD: { fds: 1 },
+  IOTLB_MSG: { payload: iotlbPayload({ type: 2, perm: 3, size: 4096 }) },
   GET_CONFIG: { payload: configPayload(0, new Uint8Array(57)) },
   SET_CONFIG: { payload: configPayload(32, Uint8Array.of(1)) },
   GET_INFLIGHT_FD: { payload: inflightPayload({ queueCount: 2, queueSize: 128 }) },
