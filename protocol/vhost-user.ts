@@ -341,6 +341,12 @@ export const vhostUserMessages = {
     needs: INFLIGHT,
     meaning: 'hands such a region back: what it records is finished',
   }),
+  VRING_KICK: row('VRING_KICK', 35, {
+    ...ACK,
+    payload: STATE,
+    needs: INBAND,
+    meaning: 'starts a ring, or kicks it, in place of its eventfd',
+  }),
   GET_MAX_MEM_SLOTS: row('GET_MAX_MEM_SLOTS', 36, {
     ...GET,
     payload: null,
@@ -418,7 +424,6 @@ export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
   VHOST_USER_POSTCOPY_END: 30,
   VHOST_USER_GPU_SET_SOCKET: 33,
   VHOST_USER_RESET_DEVICE: 34,
-  VHOST_USER_VRING_KICK: 35,
   VHOST_USER_SET_STATUS: 39,
   VHOST_USER_GET_STATUS: 40,
   VHOST_USER_GET_SHARED_OBJECT: 41,

@@ -1,12 +1,13 @@
 /**
- * The socket under a session's BackendChannel: sends whole messages, hands on what comes back, closes
+ * The socket under a session's BackendChannel, and the eventfds whose signals go out on it: sends whole messages, hands on what comes back, closes
  * every fd that comes with it. It never blocks, even when the front-end switches its end of the flags.
  */
 import { closeSync } from 'node:fs';
 import { EAGAIN } from '../../protocol/linux.ts';
+import { drainEventfd } from '../sys/eventfd.ts';
 import { watchReadable } from '../sys/poll.ts';
 import { classifySocket, FdSocket } from '../sys/unix-socket.ts';
-import type { ChannelEvents, ChannelSocket } from './session-port.ts';
+import type { ChannelEvents, ChannelSocket, EventfdWatch } from './session-port.ts';
 
 /** Replies are 20 bytes; the largest message that goes out has 44. */
 const RECEIVE_BYTES = 1024;
@@ -41,6 +42,21 @@ export function openChannel(fd: number, events: ChannelEvents): ChannelSocket | 
       open = false;
       watch.stop();
       closeSync(fd);
+    },
+  };
+}
+
+/** Calls back after signals of an eventfd that this process has made. */
+export function watchEventfd(fd: number, onSignal: () => void): EventfdWatch {
+  const watch = watchReadable(fd, () => {
+    // Armed first: the call may end the watch.
+    watch.arm();
+    if (drainEventfd(fd) > 0) onSignal();
+  });
+  return {
+    stop() {
+      watch.stop();
+      return drainEventfd(fd) > 0;
     },
   };
 }

@@ -7,11 +7,11 @@ import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { EAGAIN } from '../../protocol/linux.ts';
 import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
-import { adoptEventfd } from '../sys/eventfd.ts';
+import { adoptEventfd, createEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
-import { openChannel } from './connection-channel.ts';
+import { openChannel, watchEventfd } from './connection-channel.ts';
 import { Hold } from './hold.ts';
 import { type Message, MessageDecoder } from './message-decoder.ts';
 import { MessageTrace } from './message-trace.ts';
@@ -61,6 +61,8 @@ export class Connection {
       send: (bytes, fds) => this.#send(bytes, fds),
       closeFd: closeSync,
       adoptEventfd,
+      createEventfd,
+      watchEventfd,
       openChannel: this.#trace?.channels(openChannel) ?? openChannel,
       after(milliseconds, callback) {
         const timer = setTimeout(callback, milliseconds);

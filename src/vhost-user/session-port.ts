@@ -77,6 +77,12 @@ export interface ChannelSocket {
   close(): void;
 }
 
+/** A watch on an eventfd of this process's own. */
+export interface EventfdWatch {
+  /** Ends it, before the fd is closed. True: a signal was there that nobody was told of. */
+  stop(): boolean;
+}
+
 export interface SessionPort {
   readonly disk: SessionDisk;
   /** `fds` go with the first byte and stay the caller's. */
@@ -84,6 +90,10 @@ export interface SessionPort {
   closeFd(fd: number): void;
   /** False: the fd is no eventfd, and writing to it could block a worker for good. */
   adoptEventfd(fd: number): boolean;
+  /** An eventfd, or -errno. */
+  createEventfd(): number;
+  /** Calls back after signals. */
+  watchEventfd(fd: number, onSignal: () => void): EventfdWatch;
   /** Takes the fd over, unless the answer is null: then it is no connected unix socket. */
   openChannel(fd: number, events: ChannelEvents): ChannelSocket | null;
   /** Calls back once; what is answered takes that back. */

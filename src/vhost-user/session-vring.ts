@@ -18,6 +18,8 @@ export class SessionVring {
   enabled = false;
   /** It was stopped with nothing in flight: the front-end's base is right, whatever a region says. */
   drained = false;
+  /** The front-end has said of an eventfd what it is, be it none: polling, then, and no messages. */
+  readonly named: Record<VringFd, boolean> = { kick: false, call: false, err: false };
   readonly fds: Record<VringFd, number> = { kick: -1, call: -1, err: -1 };
 
   constructor(index: number) {

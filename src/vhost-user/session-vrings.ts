@@ -32,6 +32,7 @@ import type { VringStart } from '../worker/messages.ts';
 import type { VringStand, VringState } from '../worker/session-state.ts';
 import { encodeReply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';
+import type { SessionInband } from './session-inband.ts';
 import type { SessionPort } from './session-port.ts';
 import { SessionVring, type VringFd } from './session-vring.ts';
 
@@ -44,10 +45,12 @@ export interface AckedFeatures {
 export class SessionVrings {
   readonly #port: SessionPort;
   readonly #features: AckedFeatures;
+  readonly #inband: SessionInband;
   readonly #vrings: SessionVring[];
 
-  constructor(port: SessionPort, features: AckedFeatures) {
+  constructor(port: SessionPort, features: AckedFeatures, inband: SessionInband) {
     this.#port = port;
+    this.#inband = inband;
     this.#features = features;
     this.#vrings = Array.from(
       { length: port.disk.queueCount },
@@ -76,7 +79,9 @@ export class SessionVrings {
   }
 
   #close(fd: number): void {
-    if (fd >= 0) this.#port.closeFd(fd);
+    if (fd < 0) return;
+    this.#inband.release(fd);
+    this.#port.closeFd(fd);
   }
 
   /** Packed rings have other sizes, alignments and bases. */
@@ -180,6 +185,8 @@ export class SessionVrings {
       vring.drained = !suspend;
       this.#close(vring.replaceFd('kick', -1));
       this.#close(vring.replaceFd('call', -1));
+      vring.named.kick = false;
+      vring.named.call = false;
     }
     const payload = new Uint8Array(vhostVringState.sizeBytes);
     const view = new DataView(payload.buffer);
@@ -203,6 +210,7 @@ export class SessionVrings {
     }
     const fd = fds.shift() ?? -1;
     const old = vring.replaceFd(which, fd);
+    vring.named[which] = true;
     try {
       if (vring.started) await this.#port.disk.setVringFd(vring.index, which, fd);
       else if (which === 'kick') await this.#startVring(row, vring);
@@ -211,6 +219,30 @@ export class SessionVrings {
       this.#close(old);
     }
     return null;
+  }
+
+  /** VRING_KICK: starts a ring, or kicks it in place of its eventfd. */
+  async kick(payload: DataView): Promise<null> {
+    const row = M.VRING_KICK;
+    const vring = this.#vring(row, payload.getUint32(vhostVringState.at.index, true));
+    const num = payload.getUint32(vhostVringState.at.num, true);
+    if (num !== 0) throw new ProtocolError(`${row.name}: num=${num}, expected 0`);
+    if (!vring.started) {
+      this.#close(vring.replaceFd('kick', this.#inband.kickFd()));
+      await this.#startVring(row, vring);
+    } else if (vring.fds.kick >= 0) {
+      this.#port.disk.signal(vring.fds.kick);
+    }
+    return null;
+  }
+
+  /** Messages take the place of eventfds that the front-end has said nothing of. */
+  #standIn(vring: SessionVring): void {
+    if (!this.#inband.negotiated) return;
+    for (const which of ['call', 'err'] as const) {
+      if (vring.named[which] || vring.fds[which] >= 0) continue;
+      vring.fds[which] = this.#inband.standIn(vring.index, which);
+    }
   }
 
   /** A ring starts at SET_VRING_KICK itself, not at its first kick. */
@@ -228,6 +260,7 @@ export class SessionVrings {
       this.#close(vring.replaceFd('kick', -1));
       throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
     }
+    this.#standIn(vring);
     const start = this.#startOf(vring, addresses);
     const started = await this.#port.disk.startVring({ ...start, recover: !vring.drained });
     if (typeof started === 'string') {

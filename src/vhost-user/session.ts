@@ -9,14 +9,7 @@ import {
   vhostUserMessages as M,
   type MessageRow,
   requestName,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
-  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
-  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
-  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
-  VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostMemoryHead,
   vhostMemoryRegion,
@@ -47,23 +40,13 @@ import { getInflightFd, setInflightFd } from './inflight-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
+import { PROTOCOL_FEATURES, requireProtocolFeatures } from './protocol-features.ts';
 import { SessionChannel } from './session-channel.ts';
+import { SessionInband } from './session-inband.ts';
 import { SessionIotlb } from './session-iotlb.ts';
 import { SessionLog } from './session-log.ts';
 import type { SessionPort } from './session-port.ts';
 import { type AckedFeatures, SessionVrings } from './session-vrings.ts';
-
-const PROTOCOL_FEATURES = bitsToWord(
-  VHOST_USER_PROTOCOL_F_MQ,
-  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
-  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
-  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
-  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
-);
 
 /** What the ring was activated with; it cannot change while a vring runs. */
 const RING_LAYOUT_FEATURES = bitsToWord(
@@ -88,17 +71,20 @@ export class Session {
   readonly #iotlb: SessionIotlb;
   #protocolFeatures = 0n;
   readonly #channel: SessionChannel;
+  readonly #inband: SessionInband;
   #refusals = 0;
 
   constructor(port: SessionPort) {
     this.#port = port;
-    this.#vrings = new SessionVrings(port, this.#features);
-    this.#log = new SessionLog(port, this.#vrings);
-    this.#channel = new SessionChannel(
+    const negotiated = (feature: number) => hasFeature(this.#protocolFeatures, feature);
+    this.#inband = new SessionInband(
       port,
-      (feature) => hasFeature(this.#protocolFeatures, feature),
-      () => !this.#vrings.anyStarted,
+      () => this.#channel.current,
+      () => negotiated(VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS),
     );
+    this.#vrings = new SessionVrings(port, this.#features, this.#inband);
+    this.#log = new SessionLog(port, this.#vrings);
+    this.#channel = new SessionChannel(port, negotiated, () => !this.#vrings.anyStarted);
     this.#iotlb = new SessionIotlb(port, () => this.#channel.current);
   }
 
@@ -151,6 +137,7 @@ export class Session {
 
   /** Why another process cannot take over at this moment, or null. Between messages only. */
   get pinned(): string | null {
+    if (this.#inband.inUse) return 'it has in-band notifications';
     return this.#channel.isWaiting ? 'a message of the back-end is unanswered' : null;
   }
 
@@ -251,6 +238,8 @@ export class Session {
         return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
       case M.SET_CONFIG:
         return this.#setConfig(payload);
+      case M.VRING_KICK:
+        return this.#vrings.kick(payload);
       case M.IOTLB_MSG:
         return this.#iotlbMessage(row, payload);
       case M.SET_BACKEND_REQ_FD:
@@ -292,24 +281,7 @@ export class Session {
   }
 
   #setProtocolFeatures(acked: bigint): null {
-    const unoffered = acked & ~PROTOCOL_FEATURES;
-    if (unoffered !== 0n) {
-      const bits = namesOfBits(vhostUserProtocolFeatures, unoffered).join(', ');
-      throw new ProtocolError(`${M.SET_PROTOCOL_FEATURES.name}: ${bits} not offered`);
-    }
-    const needed = bitsToWord(
-      VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
-      VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
-    );
-    if (
-      hasFeature(acked, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN) &&
-      (acked & needed) !== needed
-    ) {
-      const bits = namesOfBits(vhostUserProtocolFeatures, needed).join(' and ');
-      throw new ProtocolError(
-        `${M.SET_PROTOCOL_FEATURES.name}: VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN without ${bits}`,
-      );
-    }
+    requireProtocolFeatures(acked);
     this.#protocolFeatures = acked;
     return null;
   }

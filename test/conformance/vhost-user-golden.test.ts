@@ -201,6 +201,7 @@ test('front-end messages have the codes of the protocol', () => {
     SET_CONFIG: 25,
     GET_INFLIGHT_FD: 31,
     SET_INFLIGHT_FD: 32,
+    VRING_KICK: 35,
     GET_MAX_MEM_SLOTS: 36,
     ADD_MEM_REG: 37,
     REM_MEM_REG: 38,

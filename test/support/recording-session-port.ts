@@ -247,6 +247,8 @@ export class RecordedSession {
   readonly repliedFds: number[] = [];
   readonly logLines: Array<{ level: string; text: string; error: string }> = [];
   readonly channels: RecordedChannel[] = [];
+  /** Eventfds that are watched; `left`: signalled, and nobody was told yet. */
+  readonly watches = new Map<number, { onSignal: () => void; left: boolean }>();
   /** What `after` was asked for and not told to forget, with the wait. */
   readonly timers = new Map<() => void, number>();
   readonly #decoder = new MessageDecoder();
@@ -261,6 +263,19 @@ export class RecordedSession {
       },
       closeFd: (fd) => this.fds.close(fd),
       adoptEventfd: (fd) => !this.fds.notEventfds.has(fd),
+      createEventfd: () => this.fds.open()[0]!,
+      watchEventfd: (fd, onSignal) => {
+        this.fds.requireOpen(fd);
+        const watch = { onSignal, left: false };
+        this.watches.set(fd, watch);
+        return {
+          stop: () => {
+            this.fds.requireOpen(fd);
+            this.watches.delete(fd);
+            return watch.left;
+          },
+        };
+      },
       openChannel: (fd, events) => this.#openChannel(fd, events),
       after: (milliseconds, callback) => {
         this.timers.set(callback, milliseconds);

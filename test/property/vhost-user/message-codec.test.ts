@@ -43,6 +43,7 @@ const FIXED: Readonly<Record<number, readonly [bytes: number, fds: number | 'bit
   18: [8, 0],
   21: [0, 1],
   22: [32, 0],
+  35: [8, 0],
   36: [0, 0],
   37: [40, 1],
   38: [40, 'maybe'],

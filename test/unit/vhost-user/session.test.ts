@@ -17,7 +17,13 @@ import {
 } from '../../../protocol/virtio-blk.ts';
 import { VHOST_USER_F_PROTOCOL_FEATURES } from '../../../protocol/virtio-ring.ts';
 import { RecordedSession } from '../../support/recording-session-port.ts';
-import { ALL_PROTOCOL, MODERN, REGION, sessionSteps } from '../../support/session-steps.ts';
+import {
+  ALL_PROTOCOL,
+  MODERN,
+  OFFERED_PROTOCOL,
+  REGION,
+  sessionSteps,
+} from '../../support/session-steps.ts';
 import {
   configPayload,
   inflightPayload,
@@ -72,6 +78,7 @@ const EXAMPLES: Record<MessageName, { payload?: Uint8Array; fds?: number }> = {
     payload: inflightPayload({ mmapBytes: 8192, queueCount: 2, queueSize: 128 }),
     fds: 1,
   },
+  VRING_KICK: { payload: vringStatePayload(0, 0) },
   GET_MAX_MEM_SLOTS: {},
   ADD_MEM_REG: { payload: singleRegionPayload(REGION), fds: 1 },
   REM_MEM_REG: { payload: singleRegionPayload(REGION) },
@@ -84,7 +91,8 @@ describe.each(MESSAGE_NAMES)('%s', (name) => {
 
   async function say(needReply: boolean) {
     const wce = bitsToWord(VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_FLUSH);
-    await negotiate(ALL_PROTOCOL, MODERN | (name === 'SET_CONFIG' ? wce : 0n));
+    const protocol = name === 'VRING_KICK' ? OFFERED_PROTOCOL : ALL_PROTOCOL;
+    await negotiate(protocol, MODERN | (name === 'SET_CONFIG' ? wce : 0n));
     await it.say('SET_VRING_NUM', vringStatePayload(0, 128));
     await it.say('SET_VRING_ADDR', vringAddrPayload(0, { desc: 0, avail: 2, used: 4 }));
     return await it.say(name, payload, { fds, needReply });
@@ -111,7 +119,7 @@ describe.each(MESSAGE_NAMES)('%s', (name) => {
 describe('what is asked is answered', () => {
   test('features, protocol features, queues, memory slots', async () => {
     expect(replyU64((await it.say('GET_FEATURES'))[0]!)).toBe(it.disk.features);
-    expect(replyU64((await it.say('GET_PROTOCOL_FEATURES'))[0]!)).toBe(ALL_PROTOCOL);
+    expect(replyU64((await it.say('GET_PROTOCOL_FEATURES'))[0]!)).toBe(OFFERED_PROTOCOL);
     await negotiate();
     expect(replyU64((await it.say('GET_QUEUE_NUM'))[0]!)).toBe(4n);
     expect(replyU64((await it.say('GET_MAX_MEM_SLOTS'))[0]!)).toBe(512n);
