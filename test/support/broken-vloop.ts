@@ -18,7 +18,7 @@ import {
   PLACE_ADDRESS,
   PLACE_OFFSET_BYTES,
 } from '../../src/loop/backing-port.ts';
-import { SplitVring } from '../../src/virtqueue/split-vring.ts';
+import { LoopQueue } from '../../src/loop/loop-queue.ts';
 
 export const BREAKAGES = ['lost', 'stale', 'notZeroed', 'swapped', 'usedLength'] as const;
 export type Breakage = (typeof BREAKAGES)[number];
@@ -85,10 +85,10 @@ function swap(isHit: (offset: number) => boolean): void {
 }
 
 function shortenUsed(oneIn: number): void {
-  const push = SplitVring.prototype.push;
-  SplitVring.prototype.push = function (this: SplitVring, head: number, usedBytes: number) {
+  const finish = LoopQueue.prototype.finish;
+  LoopQueue.prototype.finish = function (this: LoopQueue, slot, status, usedBytes) {
     const isHit = usedBytes > 1 && ((usedBytes - 1) / SECTOR) % oneIn === 0;
-    push.call(this, head, isHit ? usedBytes - 1 : usedBytes);
+    finish.call(this, slot, status, isHit ? usedBytes - 1 : usedBytes);
   };
 }
 

@@ -73,3 +73,50 @@ export const failed = {
   invalid: { result: -EINVAL },
   unsupported: { result: -EOPNOTSUPP },
 } as const;
+
+/** Ways in which a file is broken and says that all is well: what a checker has to find. */
+export const LIES = [
+  'lost',
+  'torn',
+  'misplaced',
+  'swapped',
+  'notZeroed',
+  'unread',
+  'stale',
+] as const;
+export type LieKind = (typeof LIES)[number];
+
+/**
+ * Lies of a kind for one operation in `oneIn`, chosen by where it is and not by its turn: a part of the same
+ * requests meets the same ones.
+ */
+export function lies(kind: LieKind, oneIn: number, pending: () => readonly Operation[]) {
+  const isHit = ({ offsetBytes }: Operation) => (offsetBytes / SECTOR) % oneIn === 0;
+  const swapped = new Map<Operation, number>();
+  return (operation: Operation): Fault | undefined => {
+    const { offsetBytes, lengthBytes } = operation;
+    const isItsKind = operation.kind === LIAR_OF[kind];
+    const elsewhere = swapped.get(operation);
+    if (elsewhere !== undefined) return { atBytes: elsewhere };
+    if (!isItsKind || !isHit(operation)) return undefined;
+    if (kind === 'stale') return { stale: true };
+    if (kind === 'torn') return { onlyBytes: lengthBytes - SECTOR / 2 };
+    if (kind === 'misplaced') return { atBytes: offsetBytes + SECTOR };
+    if (kind !== 'swapped') return { onlyBytes: 0 };
+    const other = pending().find((later) => later.kind === 'write' && later !== operation);
+    if (other === undefined) return undefined;
+    swapped.set(other, offsetBytes);
+    return { atBytes: other.offsetBytes };
+  };
+}
+
+const SECTOR = 512;
+const LIAR_OF: Readonly<Record<LieKind, Operation['kind']>> = {
+  lost: 'write',
+  torn: 'write',
+  misplaced: 'write',
+  swapped: 'write',
+  notZeroed: 'fallocate',
+  unread: 'read',
+  stale: 'read',
+};

@@ -34,7 +34,16 @@ export interface Operation {
 }
 
 /** What goes wrong with an operation: it fails, or it stops after some bytes. */
-export type Fault = { readonly result: number } | { readonly shortBytes: number };
+export type Fault = { readonly result: number } | { readonly shortBytes: number } | Lie;
+
+/** What no file should do: it says that all went well, and has done less, or something else. */
+export type Lie =
+  /** Only so many bytes were written, zeroed or read; a sync of 0 bytes made nothing durable. */
+  | { readonly onlyBytes: number }
+  /** Somewhere else. */
+  | { readonly atBytes: number }
+  /** A read that brings what was there before the last STALE_WRITES writes. */
+  | { readonly stale: true };
 
 export interface MemoryBackingOptions {
   readonly sizeBytes: number;
@@ -45,6 +54,9 @@ export interface MemoryBackingOptions {
   readonly choose?: (count: number) => number;
   readonly faultOf?: (operation: Operation) => Fault | undefined;
 }
+
+/** More than are in flight together: what one replaced among those may still be read. */
+const STALE_WRITES = 32;
 
 interface VolatileWrite {
   readonly offsetBytes: number;
@@ -69,6 +81,8 @@ export class MemoryBackingFile implements BackingPort {
   readonly #pending: Operation[] = [];
   #volatile: VolatileWrite[] = [];
   #clock = 0;
+  /** What the last writes have replaced, the latest first. */
+  #replaced: Array<{ readonly offsetBytes: number; readonly bytes: Uint8Array }> = [];
 
   constructor(space: HostSpace, options: MemoryBackingOptions) {
     this.#space = space;
@@ -114,6 +128,11 @@ export class MemoryBackingFile implements BackingPort {
     this.#pending.push(whole);
   }
 
+  /** Operations that have not completed, oldest first. */
+  get pending(): readonly Operation[] {
+    return this.#pending;
+  }
+
   /** Whoever submitted has died: what is pending is carried out or not, and nobody hears of it. */
   orphan(carriedOut: boolean): void {
     for (const operation of this.#pending.splice(0)) if (carriedOut) this.#execute(operation);
@@ -135,8 +154,31 @@ export class MemoryBackingFile implements BackingPort {
   #execute(operation: Operation): number {
     if (this.#misaligned(operation)) return -EINVAL;
     const fault = this.faultOf(operation);
-    if (fault !== undefined && 'result' in fault) return fault.result;
-    const limit = fault === undefined ? operation.lengthBytes : fault.shortBytes;
+    if (fault === undefined) return this.#carryOut(operation, operation.lengthBytes);
+    if ('result' in fault) return fault.result;
+    if ('shortBytes' in fault) return this.#carryOut(operation, fault.shortBytes);
+    return this.#lie(operation, fault);
+  }
+
+  #lie(operation: Operation, lie: Lie): number {
+    const { kind, lengthBytes } = operation;
+    if ('atBytes' in lie) {
+      return this.#carryOut({ ...operation, offsetBytes: lie.atBytes }, lengthBytes);
+    }
+    if ('stale' in lie) {
+      const now = this.content;
+      this.content = now.slice();
+      for (const { bytes, offsetBytes } of this.#replaced) this.content.set(bytes, offsetBytes);
+      const result = this.#carryOut(operation, lengthBytes);
+      this.content = now;
+      return result;
+    }
+    if (kind === 'read' || kind === 'write') this.#carryOut(operation, lie.onlyBytes);
+    else if (kind === 'fallocate') this.#carryOut({ ...operation, lengthBytes: lie.onlyBytes }, 0);
+    return kind === 'read' || kind === 'write' ? lengthBytes : 0;
+  }
+
+  #carryOut(operation: Operation, limit: number): number {
     switch (operation.kind) {
       case 'read':
         return this.#read(operation, limit);
@@ -199,9 +241,14 @@ export class MemoryBackingFile implements BackingPort {
       this.content = grown(this.content, end);
       this.durable = grown(this.durable, end);
     }
+    this.#replaced = [
+      { offsetBytes, bytes: this.content.slice(offsetBytes, end) },
+      ...this.#replaced.slice(0, STALE_WRITES - 1),
+    ];
     this.content.set(bytes, offsetBytes);
     if (durably) this.durable.set(bytes, offsetBytes);
-    else this.#volatile.push({ offsetBytes, bytes, completedAt: this.#clock++ });
+    // A durable one, too: a sync must not put what came before it in its place.
+    this.#volatile.push({ offsetBytes, bytes, completedAt: this.#clock++ });
   }
 
   #sync(submittedAt: number): void {

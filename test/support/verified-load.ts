@@ -15,9 +15,11 @@ import {
   virtioBlkStatus,
 } from '../../protocol/virtio-blk.ts';
 import { noise } from './image-content.ts';
-import { type BlkRequestText, blk, HEADER_BYTES } from './mock-driver-blk.ts';
+import { type BlkRequestText, blk } from './mock-driver-blk.ts';
 import type { MockFrontEnd } from './mock-frontend.ts';
 import type { MockQueue, Pending } from './mock-frontend-queue.ts';
+import { type RandomNumbers, randomNumbers } from './random-numbers.ts';
+import { FRAMED_DESCRIPTORS_MAX, randomFraming, randomSkew } from './request-framing.ts';
 
 const SECTOR = 512;
 /** Requests in flight on a queue, each in a stripe of the disk of its own. */
@@ -25,8 +27,6 @@ const STRIPES = 24;
 /** Guest memory of a request: its largest data, gaps, header and status. */
 const PLACE_BYTES = 192 * 1024;
 const TRANSFER_SECTORS_MAX = 256;
-const CUTS_MAX = 10;
-const DESCRIPTORS_MAX = CUTS_MAX + 4;
 
 /** Where the buffers are: above 4 GiB, as most of a real guest's memory. */
 const DATA_AT = 0x1_4000_0000;
@@ -49,23 +49,12 @@ interface LoadedQueue {
   readonly underWay: Map<Pending, UnderWay>;
 }
 
-/** A small generator with a seed (mulberry32): numbers from 0 below `limit`. */
-function randomNumbers(seed: number): (limit: number) => number {
-  let state = seed | 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
-}
-
 export class VerifiedLoad {
   /** What the disk holds, by all that was answered. */
   readonly model: Uint8Array;
   answered = 0;
   readonly #seed: number;
-  readonly #random: (limit: number) => number;
+  readonly #random: RandomNumbers;
   readonly #queues: readonly LoadedQueue[];
   readonly #stripeSectors: number;
 
@@ -133,7 +122,7 @@ export class VerifiedLoad {
   }
 
   #hasRoom({ queue, freeStripes }: LoadedQueue): boolean {
-    return freeStripes.length > 0 && queue.ring.freeCount >= DESCRIPTORS_MAX;
+    return freeStripes.length > 0 && queue.ring.freeCount >= FRAMED_DESCRIPTORS_MAX;
   }
 
   #offer({ queue, freeStripes, underWay }: LoadedQueue): void {
@@ -147,8 +136,8 @@ export class VerifiedLoad {
     // A third of all requests is as direct I/O wants it, the others are at odds with everything.
     const aligned = random(3) === 0;
     const plain = this.#anyRequest(sector, sectors);
-    const text = { ...plain, ...this.#framing(plain, aligned) };
-    const skew = aligned ? SECTOR - HEADER_BYTES : random(SECTOR);
+    const text = { ...plain, ...randomFraming(random, plain, aligned) };
+    const skew = randomSkew(random, aligned);
     const pending = queue.offer(text, DATA_AT + place * PLACE_BYTES + skew);
     underWay.set(pending, { text, stripe, sector, sectors });
   }
@@ -162,29 +151,6 @@ export class VerifiedLoad {
     if (dice < 94) return blk.writeZeroes({ ...range, flags: this.#random(2) });
     if (dice < 97) return { type: VIRTIO_BLK_T_FLUSH };
     return blk.getId();
-  }
-
-  /** How the request is cut into descriptors; aligned: data in whole sectors at whole sectors. */
-  #framing({ dataOut, dataInBytes = 0 }: BlkRequestText, aligned: boolean) {
-    const random = this.#random;
-    const outBytes = dataOut?.length ?? 0;
-    const unit = aligned ? SECTOR : 1;
-    const cuts = (first: number, bytes: number) =>
-      Array.from({ length: random(CUTS_MAX / 2) }, () => random(bytes / unit + 1) * unit + first)
-        .filter((cut) => cut > first && cut < first + bytes)
-        .sort((a, b) => a - b);
-    if (aligned) {
-      return {
-        readableCuts: outBytes > 0 ? [HEADER_BYTES, ...cuts(HEADER_BYTES, outBytes)] : [],
-        writableCuts: dataInBytes > 0 ? [...cuts(0, dataInBytes), dataInBytes] : [],
-        gapBytes: random(2) * SECTOR,
-      };
-    }
-    return {
-      readableCuts: cuts(0, HEADER_BYTES + outBytes),
-      writableCuts: cuts(0, dataInBytes + 1),
-      gapBytes: random(30),
-    };
   }
 
   #check({ underWay, freeStripes, queue }: LoadedQueue, pending: Pending): void {
