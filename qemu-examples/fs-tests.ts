@@ -16,6 +16,7 @@ import { runTests } from './fs-tests/run.ts';
 
 const ACCELERATOR_TIMEOUT_MS = 300_000;
 const EXIT = { usage: 2, environment: 3, interrupted: 130, terminated: 143 } as const;
+const SIGNAL_ECHO_MS = 2000;
 const LIB = join(import.meta.dirname, 'lib');
 const DEFAULT_LIST = join(import.meta.dirname, 'fs-tests/lists/integrity.list');
 
@@ -55,6 +56,9 @@ async function main(options: RunOptions, stop: AbortController): Promise<number>
     return 0;
   }
   const workFolder = mkdtempSync(join(tmpdir(), 'vloop-fs-'));
+  const remove = () => rmSync(workFolder, { recursive: true, force: true });
+  // Also when a second signal ends this at once.
+  process.once('exit', remove);
   try {
     const place = { workFolder, output: resolve(options.output) };
     return await runTests(
@@ -62,16 +66,24 @@ async function main(options: RunOptions, stop: AbortController): Promise<number>
       stop,
     );
   } finally {
-    rmSync(workFolder, { recursive: true, force: true });
+    remove();
   }
 }
 
-/** Interrupted: the first signal ends the guests and reports what there is; a second one ends at once. */
+/**
+ * Interrupted: the first signal ends the guests and reports what there is; a later one ends at once. timeout(1) and terminals
+ * send one to the process and one to its group, which is no second wish.
+ */
 function stopOnSignals(stop: AbortController): () => number | null {
   let status: number | null = null;
+  let first = 0;
   const onSignal = (code: number) => () => {
-    if (status !== null) process.exit(status);
+    if (status !== null) {
+      if (performance.now() - first > SIGNAL_ECHO_MS) process.exit(status);
+      return;
+    }
     status = code;
+    first = performance.now();
     process.stderr.write('fs-tests: interrupted, the guests are ended\n');
     stop.abort(new Error('interrupted'));
   };

@@ -50,7 +50,7 @@ export async function hostConditions(workFolder: string, qemu: string) {
     qemu: said.split('\n')[0]!.replace('QEMU emulator version ', ''),
     hostCpu: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`,
     hostKernel: release(),
-    hostFileSystem: await answer('stat', '-f', '-c', '%T', workFolder),
+    hostFileSystem: (await answer('df', '--output=fstype', workFolder)).split('\n').at(-1)!,
   };
 }
 

@@ -52,8 +52,10 @@ function buildImage(args: readonly string[], signal: AbortSignal): Promise<strin
       stdout += chunk.toString();
     });
     child.stderr.on('data', (chunk: Buffer) => {
-      process.stderr.write(chunk);
-      lastLine = chunk.toString().trim().split('\n').at(-1) || lastLine;
+      const said = chunk.toString();
+      // Why it stopped is said once, at the very end.
+      process.stderr.write(said.replace(/^fs-tests image: .*\n/m, ''));
+      lastLine = said.trim().split('\n').at(-1) || lastLine;
     });
     const end = () => child.kill('SIGTERM');
     signal.addEventListener('abort', end);

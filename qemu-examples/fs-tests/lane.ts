@@ -3,7 +3,7 @@
  * lost. Several lanes side by side share the work; a lane stays with its file system as long as there is something to do.
  */
 import { statfsSync } from 'node:fs';
-import type { CaseResult, FileSystem, Side, TestCase } from './cases.ts';
+import type { CaseResult, FileSystem, Side, Suite, TestCase } from './cases.ts';
 import { caseLabel, EnvironmentError } from './cases.ts';
 import { Machine } from './machine.ts';
 import type { MachineSetup } from './qemu-command.ts';
@@ -13,10 +13,18 @@ const BOOT_ATTEMPTS = 3;
 /** Disks are sparse: when the host has less, tests would fail for want of room. */
 const FREE_BYTES_MIN = 512 * 2 ** 20;
 
+/** Under TCG on a busy machine the slowest of the packaged cases takes 70 s, of xfstests' integrity list 130. */
+const TIMEOUT_SECONDS: Readonly<Record<Suite, number>> = {
+  packaged: 240,
+  xfstests: 900,
+  blktests: 240,
+};
+
 export interface LaneSetup {
   readonly number: number;
   readonly sides: readonly Side[];
-  readonly timeoutSeconds: number;
+  /** Null: by the suite. */
+  readonly timeoutSeconds: number | null;
   readonly machine: Omit<MachineSetup, 'name' | 'side'>;
   readonly signal: AbortSignal;
   readonly onResult: (result: CaseResult) => void;
@@ -82,7 +90,10 @@ export class Lane {
         return { ...test, side, verdict: 'fail', reason, guest, ...none };
       }
     }
-    const result = await machine.run(test, this.#setup.timeoutSeconds);
+    const result = await machine.run(
+      test,
+      this.#setup.timeoutSeconds ?? TIMEOUT_SECONDS[test.suite],
+    );
     // A test that failed may have left anything on the disks.
     if (result.verdict === 'fail') machine.preparedFor = null;
     await this.#replaceWhenLost(machine);

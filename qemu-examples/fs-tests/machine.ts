@@ -9,7 +9,7 @@ import { BoundedProcess } from '../../test/support/bounded-process.ts';
 import { collectEvidence } from '../../test/support/guest-evidence.ts';
 import { QmpClient } from '../../test/support/guest-qmp.ts';
 import type { CaseResult, DiskCounters, FileSystem, Side, TestCase, Verdict } from './cases.ts';
-import { EnvironmentError } from './cases.ts';
+import { EnvironmentError, UsageError } from './cases.ts';
 import { Channel } from './channel.ts';
 import { type ChannelLine, countersBetween } from './channel-lines.ts';
 import { GuestDisks } from './disks.ts';
@@ -24,6 +24,8 @@ const GUEST_GRACE_MS = 45_000;
 const STATUS_NOT_RUN = 77;
 /** timeout(1): it ran out, or had to be killed. */
 const STATUS_TIMED_OUT = [124, 137];
+/** What Linux says when it has no driver for the root disk or its file system. */
+const NO_ROOT = /Unable to mount root fs/;
 const CONSOLE_END_CHARACTERS = 3000;
 
 interface Ending {
@@ -99,6 +101,11 @@ export class Machine {
       return;
     }
     const why = this.#ending?.reason ?? `it said nothing for ${BOOT_TIMEOUT_MS / 1000} s`;
+    if (this.#setup.kernel !== null && NO_ROOT.test(why)) {
+      throw new UsageError(
+        `--kernel=${this.#setup.kernel}: it cannot mount the guest's root, so virtio-pci, virtio-blk or ext4 is not built in (${why})`,
+      );
+    }
     throw new EnvironmentError(
       `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}`,
     );

@@ -31,7 +31,10 @@ export const optionTable = {
   guests: { value: 'N', meaning: 'guests side by side (by CPUs and free memory)' },
   vcpus: { value: 'N', meaning: 'CPUs of a guest (2)' },
   'memory-mib': { value: 'N', meaning: 'memory of a guest (2048)' },
-  timeout: { value: 'SECONDS', meaning: 'a test that takes longer is a hang (900)' },
+  timeout: {
+    value: 'SECONDS',
+    meaning: 'a test that takes longer is a hang (xfstests 900, others 240)',
+  },
   output: { value: 'DIR', meaning: 'where results go (fs-tests-results)' },
   vloop: { value: 'OPTION', meaning: 'a further option for vloop; may be repeated', several: true },
   qemu: { value: 'PROGRAM', meaning: 'another QEMU (qemu-system-x86_64)' },
@@ -60,7 +63,8 @@ export interface RunOptions {
   readonly guestCount: number | null;
   readonly vcpus: number;
   readonly memoryMib: number;
-  readonly timeoutSeconds: number;
+  /** Null: what each suite has by default. */
+  readonly timeoutSeconds: number | null;
   readonly output: string;
   readonly vloop: readonly string[];
   readonly qemu: string;
@@ -97,7 +101,7 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
     guestCount: integer(values, 'guests', 1, 64),
     vcpus: integer(values, 'vcpus', 1, 64) ?? 2,
     memoryMib: integer(values, 'memory-mib', 512, 1 << 20) ?? 2048,
-    timeoutSeconds: integer(values, 'timeout', 5, 86_400) ?? 900,
+    timeoutSeconds: integer(values, 'timeout', 5, 86_400),
     output: text(values, 'output') ?? 'fs-tests-results',
     vloop: (values.vloop as string[] | undefined) ?? [],
     qemu: text(values, 'qemu') ?? 'qemu-system-x86_64',

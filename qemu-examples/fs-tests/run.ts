@@ -4,15 +4,16 @@
  */
 import { cpus, freemem } from 'node:os';
 import { join } from 'node:path';
-import { type CaseResult, isGreen, SIDES, type Suite, type TestCase } from './cases.ts';
+import { type CaseResult, isGreen, SIDES, type Side, type Suite, type TestCase } from './cases.ts';
 import { disksText, hostConditions } from './conditions.ts';
-import { compareSides, differenceText } from './difference.ts';
+import { compareSides } from './difference.ts';
 import { type GuestImage, packPayload, userKernel } from './image.ts';
+import { Journal, type KnownConditions } from './journal.ts';
 import { Lane, type LaneSetup, Work } from './lane.ts';
 import type { RunOptions } from './options.ts';
 import { progressLine } from './progress.ts';
 import { resultTable, summaryTable } from './report.ts';
-import { openResultsFolder, writeResults } from './results-folder.ts';
+import { openResultsFolder } from './results-folder.ts';
 
 export interface RunSetup {
   readonly options: RunOptions;
@@ -55,72 +56,63 @@ export function exitStatus(results: readonly CaseResult[], compare: boolean): nu
 }
 
 export async function runTests(setup: RunSetup, stop: AbortController): Promise<number> {
-  const { options, plan, image, output, workFolder } = setup;
+  const { options, plan, output, workFolder } = setup;
   const kernel = userKernel(options.kernel);
   const sides = options.compare ? SIDES : SIDES.slice(0, 1);
-  const laneCount = Math.min(options.guestCount ?? guestsHere(setup), plan.length);
+  const guests = Math.min(options.guestCount ?? guestsHere(setup), plan.length);
   const roles = rolesFor(plan);
   openResultsFolder(output);
-  const host = await hostConditions(workFolder, options.qemu);
+  const known = await knownConditions(setup, { sides, guests, roles });
   const payload = join(workFolder, 'payload.tar');
   await packPayload(payload);
-
-  const began = performance.now();
-  const elapsedSeconds = () => (performance.now() - began) / 1000;
-  const results: CaseResult[] = [];
-  let guestKernel = 'unknown';
+  const { qemu, vcpus, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
+  const { accelerator, image } = setup;
+  const journal = new Journal(output, known, plan);
   const total = plan.length * sides.length;
-  const laneSetup: Omit<LaneSetup, 'number'> = {
-    sides,
-    timeoutSeconds: options.timeoutSeconds,
-    signal: stop.signal,
+  print(
+    `${total} tests, ${guests} ${guests === 1 ? 'guest' : 'guests'} side by side under ${accelerator}, results in ${output}`,
+  );
+  const lane: Omit<LaneSetup, 'number'> = {
+    ...{ sides, timeoutSeconds, signal: stop.signal },
     machine: {
-      ...{
-        qemu: options.qemu,
-        accelerator: setup.accelerator,
-        image: image.folder,
-        kernel,
-        payload,
-      },
-      ...{ vcpus: options.vcpus, memoryMib: options.memoryMib, roles, workFolder },
-      ...{ vloopOptions: options.vloop, keepFolder: join(output, 'guests'), signal: stop.signal },
+      ...{ qemu, accelerator, image: image.folder, kernel, payload, vcpus, memoryMib, roles },
+      ...{ vloopOptions, workFolder, keepFolder: join(output, 'guests'), signal: stop.signal },
     },
     onResult: (result) => {
-      results.push(result);
-      const standing = { done: results.length, total, elapsedSeconds: elapsedSeconds() };
-      print(progressLine(result, { ...standing, showSide: options.compare }));
+      journal.add(result);
+      const { count: done, elapsedSeconds } = journal;
+      print(progressLine(result, { done, total, elapsedSeconds, showSide: options.compare }));
     },
     onNote: (sentence) => process.stderr.write(`fs-tests: ${sentence}\n`),
     onKernel: (release) => {
-      guestKernel = release;
+      journal.guestKernel = release;
     },
   };
-  print(
-    `${total} tests, ${laneCount} ${laneCount === 1 ? 'guest' : 'guests'} side by side under ${setup.accelerator}, results in ${output}`,
-  );
-  const failure = await runLanes(laneCount, laneSetup, new Work(plan), stop);
-  const order = new Map(
-    plan.map((test, index) => [`${test.suite} ${test.fs} ${test.name}`, index]),
-  );
-  results.sort(
-    (a, b) =>
-      order.get(`${a.suite} ${a.fs} ${a.name}`)! - order.get(`${b.suite} ${b.fs} ${b.name}`)!,
-  );
-  const difference = options.compare ? differenceText(compareSides(results)) : null;
-  const conditions = {
-    ...host,
-    ...{ guestKernel, accelerator: setup.accelerator, guests: laneCount, vcpus: options.vcpus },
-    ...{ memoryMib: options.memoryMib, sides, image: image.recipe.trim().replaceAll('\n', ', ') },
-    command: `fs-tests ${process.argv.slice(2).join(' ')}`,
-    cacheMode: `direct I/O where the file takes it, write-back cache${options.vloop.map((o) => `, ${o}`).join('')}`,
-    disks: disksText(roles),
-    elapsedSeconds: elapsedSeconds(),
-  };
-  writeResults(output, { conditions, results }, difference);
-  print(`\n${resultTable(results)}\n\n${summaryTable(results)}`);
-  if (difference !== null) print(difference);
+  const failure = await runLanes(guests, lane, new Work(plan), stop);
+  journal.save();
+  const { results, difference } = journal;
+  if (results.length > 0) {
+    print(`\n${resultTable(results)}\n\n${summaryTable(results)}`);
+    if (difference !== null) print(difference);
+  }
   if (failure !== null) throw failure;
   return exitStatus(results, options.compare);
+}
+
+async function knownConditions(
+  { options, image, accelerator, workFolder }: RunSetup,
+  shape: { sides: readonly Side[]; guests: number; roles: readonly string[] },
+): Promise<KnownConditions> {
+  const { sides, guests, roles } = shape;
+  const { vcpus, memoryMib, vloop } = options;
+  return {
+    ...(await hostConditions(workFolder, options.qemu)),
+    ...{ accelerator, guests, vcpus, memoryMib, sides },
+    image: image.recipe.trim().replaceAll('\n', ', '),
+    command: `fs-tests ${process.argv.slice(2).join(' ')}`,
+    cacheMode: ['direct I/O where the file takes it, write-back cache', ...vloop].join(', '),
+    disks: disksText(roles),
+  };
 }
 
 /** All lanes to their end; one that cannot go on takes the others along. Its reason, or null. */

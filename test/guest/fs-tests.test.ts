@@ -9,18 +9,25 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CaseResult } from '../../qemu-examples/fs-tests/cases.ts';
 import { BoundedProcess, run, waitFor } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
+import { skipWith } from '../support/guest-requires.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../qemu-examples');
 const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
 const IMAGE_TIMEOUT_MS = 900_000;
 const RUN_TIMEOUT_MS = 240_000;
 
+/** The kernel of the guest image, once that is there. */
+let kernel = '';
+
 /** Null when a guest image can be built or is there. */
 async function missing(): Promise<string | null> {
   const opened = await requireGuestAssets('fs-tests');
   if (!opened.ok) return opened.reason;
   const image = await run(['bash', join(EXAMPLES, 'fs-tests/image.sh')], IMAGE_TIMEOUT_MS);
-  if (image.status === 0) return null;
+  if (image.status === 0) {
+    kernel = join(image.stdout.trim(), 'vmlinuz');
+    return null;
+  }
   const reason = image.stderr.trim().split('\n').at(-1) ?? '';
   process.stderr.write(`skipped: fs-tests: ${reason}\n`);
   return reason;
@@ -143,6 +150,45 @@ describe.skipIf(reason !== null)('fs-tests', () => {
     ).toHaveLength(1);
     expect(verdicts.filter((verdict) => verdict === 'pass')).toHaveLength(2);
     expect(stdout).toMatch(/back-end death: vloop of scratch ended with SIGKILL/);
+    await expectNothingLeft();
+  });
+
+  test('a signal that comes twice, as timeout(1) sends it, still reports and cleans up', async () => {
+    const silent = join(folder, 'silent-qemu.sh');
+    writeFileSync(silent, '#!/bin/sh\n[ "$1" = --version ] || exec sleep 1000\n');
+    chmodSync(silent, 0o755);
+    const waiting = start([`--qemu=${silent}`, 'badblocks']);
+    await said('1 tests, 1 guest');
+    process.kill(waiting.pid, 'SIGTERM');
+    process.kill(waiting.pid, 'SIGTERM');
+    const { status } = await waiting.within(30_000);
+    expect(status).toBe(143);
+    expect(results()).toEqual([]);
+    await expectNothingLeft();
+  });
+
+  test.skipIf(
+    skipWith('a full host disk', process.getuid?.() === 0 ? null : 'a small disk needs a mount'),
+  )('a full host disk is one clear line', async () => {
+    const small = join(folder, 'small');
+    tests = new BoundedProcess([
+      ...['unshare', '--mount', 'sh', '-c'],
+      'mkdir "$0" && mount -t tmpfs -o size=300m none "$0" && TMPDIR=$0 exec "$@"',
+      ...[small, NODE, join(EXAMPLES, 'fs-tests.ts'), `--output=${join(folder, 'results')}`],
+      'badblocks',
+    ]);
+    const { status, stderr } = await tests.within(60_000);
+    expect(status, stderr).toBe(3);
+    expect(stderr.trimEnd()).toMatch(/has \d+ MiB free, the disks need more to grow$/);
+  });
+
+  test('a kernel without the drivers built in is one clear line', async () => {
+    // Debian's has virtio-blk as a module, and a kernel of the user's is booted without modules.
+    const { status, stdout, stderr } = await start([`--kernel=${kernel}`, 'badblocks']).within(
+      RUN_TIMEOUT_MS,
+    );
+    expect(status, `${stdout}${stderr}`).toBe(2);
+    expect(stderr.trimEnd().split('\n').at(-1)).toMatch(/--kernel=.*virtio-blk or ext4 is not/);
     await expectNothingLeft();
   });
 

@@ -6,6 +6,9 @@
 #   off                       power off
 cd /payload || exit 1
 source /payload/disks.sh
+# What an init system would have made: process substitution needs it.
+ln -sfn /proc/self/fd /dev/fd
+for name in stdin:0 stdout:1 stderr:2; do ln -sfn "/proc/self/fd/${name#*:}" "/dev/${name%:*}"; done
 exec 3<>/dev/ttyS1
 stty -F /dev/ttyS1 raw -echo 115200
 output=/tmp/fs-tests-output
