@@ -12,6 +12,7 @@ import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
 import { socketPair } from '../sys/unix-socket.ts';
 import type { Server } from '../vhost-user/server.ts';
+import type { Session } from '../vhost-user/session.ts';
 import { type DiskStand, STATE_VERSION } from '../worker/session-state.ts';
 import type { OpenDisk } from './disk.ts';
 import { HandOverError, HandOverLink } from './hand-over-link.ts';
@@ -151,17 +152,15 @@ export class HandOver {
 
   /** No front-end is accepted and no message read any more. */
   async #hold(): Promise<void> {
+    // First what the back-end itself has asked, whose answers need messages to be read (an IOTLB update).
+    const running = this.#disks.map(({ server }) => server.connection?.session ?? null);
+    for (const session of running) session?.quiesce(true);
+    await unpinned(running);
     const held = Promise.all(
       this.#disks.map(async ({ server }) => (await server.hold())?.session ?? null),
     );
     const sessions = await limited(held, HOLD_LIMIT_MS, 'end of the front-end’s message');
-    const deadline = performance.now() + HOLD_LIMIT_MS;
-    for (;;) {
-      const pinned = sessions.map((session) => session?.pinned ?? null).find((why) => why !== null);
-      if (pinned === undefined) return;
-      if (performance.now() > deadline) throw new HandOverError(pinned);
-      await sleep(5);
-    }
+    await unpinned(sessions);
   }
 
   #sessions(): SessionStep {
@@ -197,8 +196,20 @@ export class HandOver {
     }
     for (const { open, server } of this.#disks) {
       await open.disk.resume();
+      server.connection?.session.quiesce(false);
       server.release();
     }
+  }
+}
+
+/** Waits until nothing keeps a session where it is. */
+async function unpinned(sessions: ReadonlyArray<Session | null>): Promise<void> {
+  const deadline = performance.now() + HOLD_LIMIT_MS;
+  for (;;) {
+    const pinned = sessions.map((session) => session?.pinned ?? null).find((why) => why !== null);
+    if (pinned === undefined) return;
+    if (performance.now() > deadline) throw new HandOverError(pinned);
+    await sleep(5);
   }
 }
 

@@ -42,6 +42,8 @@ export class SessionIotlb {
   readonly #asks = new Map<number, Ask>();
   /** The pages that the front-end has been asked for, by key. */
   readonly #asked = new Map<string, MissedPage>();
+  /** Misses are not sent: another process is about to take over. They are asked for again later. */
+  quiet = false;
   #lines = 0;
 
   constructor(port: SessionPort, channel: () => BackendChannel | null) {
@@ -113,6 +115,7 @@ export class SessionIotlb {
     const keys = new Set(pages.map(keyOf));
     const cancel = this.#port.after(MISS_AGAIN_MS, () => this.#giveUp(vring));
     this.#asks.set(vring, { pages: keys, cancel });
+    if (this.quiet) return;
     for (const page of pages) this.#request(page);
   }
 

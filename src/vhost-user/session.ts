@@ -141,6 +141,11 @@ export class Session {
     return this.#channel.isWaiting ? 'a message of the back-end is unanswered' : null;
   }
 
+  /** Asks the front-end for nothing more, until it may again: what has been asked is still answered. */
+  quiesce(quiet: boolean): void {
+    this.#iotlb.quiet = quiet;
+  }
+
   /** All there is of the session; the fds stay its own. */
   state(): SessionState {
     return {

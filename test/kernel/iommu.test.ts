@@ -127,6 +127,45 @@ test('an invalidation is answered when the commands that use the range have ende
   for (const { request } of pending) expect(request.status).toBe(VIRTIO_BLK_S_OK);
 });
 
+test('killed with requests in flight, the next vloop takes them up through the same IOMMU', async () => {
+  const args = ['--direct-io=off', '--aio=threads'];
+  await start({ inflight: true }, { args });
+  for (let round = 0; round < 2; round++) {
+    const written = Array.from({ length: 24 }, (_, i) => noise(8 * PAGE_BYTES, round * 100 + i));
+    const sector = (i: number) => (i * 8 * PAGE_BYTES) / 512;
+    const pending = written.map((data, i) => frontEnd.queue.offer(blk.write(sector(i), data)));
+    frontEnd.queue.kick();
+    const answers = await frontEnd.queue.answers();
+    await disk.vloop.kill();
+    await disk.startVloop(args);
+    await iommu.alone(() => frontEnd.reconnect(disk.socket));
+    await iommu.reconnected();
+    answers.push(...(await frontEnd.queue.drained()));
+    expect(answers).toHaveLength(pending.length);
+    for (const { request } of pending) expect(request.status).toBe(VIRTIO_BLK_S_OK);
+    const image = disk.imageBytes();
+    written.forEach((data, i) => {
+      const at = sector(i) * 512;
+      expect(Buffer.compare(image.subarray(at, at + data.length), data)).toBe(0);
+    });
+  }
+});
+
+test('another process takes a front-end with an IOMMU over under load', async () => {
+  await start({ queueCount: 2, moreRegions: [loadRegion(2)] });
+  const load = new VerifiedLoad(frontEnd, new Uint8Array(16 * MIB));
+  let stop = false;
+  const running = load.runUntil(() => stop);
+  for (let round = 0; round < 2; round++) {
+    await disk.vloop.upgrade();
+    const before = load.answered;
+    await eventually('more answers', 10_000, () => load.answered > before + 50 || undefined);
+    expect(await everything()).toBe(0n);
+  }
+  stop = true;
+  await running;
+});
+
 describe('access', () => {
   /** A request at a place of its own, whose pages nobody has asked for. */
   function placeOf(text: Parameters<typeof frontEnd.queue.offer>[0]) {

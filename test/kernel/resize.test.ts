@@ -2,7 +2,7 @@
  * SIGHUP: a disk takes the new size of its backing file, larger or smaller, with or without a front-end,
  * under load; the front-end is told over its channel, and one that hangs there holds nothing up.
  */
-import { statSync, truncateSync } from 'node:fs';
+import { existsSync, statSync, truncateSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { vhostUserBackendMessages as B } from '../../protocol/vhost-user.ts';
 import { VIRTIO_BLK_S_IOERR, virtioBlkConfig } from '../../protocol/virtio-blk.ts';
@@ -12,6 +12,8 @@ import { blk } from '../support/mock-driver-blk.ts';
 import type { MockFrontEnd } from '../support/mock-frontend.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
+import { VloopProcess } from '../support/vloop-process.ts';
+import { eventually } from '../support/waiting.ts';
 
 const MIB = 2 ** 20;
 const BLOCK = 4096;
@@ -128,6 +130,22 @@ test('under load, larger and smaller twenty times: every answer is right', async
   }
   resized = true;
   await running;
+});
+
+test('a terminal that goes away ends vloop, as it ends any program', async () => {
+  disk = new ServedDisk({ sizeBytes: MIB });
+  const args = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`];
+  // Everything that vloop says comes from the terminal then.
+  const through = ['sh', '-c', 'exec script -qfc "$*" /dev/null', 'sh'];
+  const terminal = new VloopProcess({ args, through });
+  const pid = await eventually(
+    () => `"serving" on the terminal; it says: ${terminal.stdout}${terminal.stderr}`,
+    15_000,
+    () => /"pid":(\d+).*"msg":"serving"/.exec(terminal.stdout)?.[1],
+  );
+  process.kill(terminal.pid, 'SIGKILL');
+  await eventually('end of vloop', 5000, () => !existsSync(`/proc/${pid}`) || undefined);
+  await terminal.kill();
 });
 
 describe('a front-end', () => {

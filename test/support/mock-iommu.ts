@@ -24,7 +24,7 @@ export interface Miss {
 }
 
 export class MockIommu {
-  readonly channel: ChannelEnd;
+  channel: ChannelEnd;
   /** Every miss so far. */
   readonly misses: Miss[] = [];
   /** Pages that the guest's tables do not map. */
@@ -52,6 +52,14 @@ export class MockIommu {
     const iommu = new MockIommu(frontEnd, await ChannelEnd.give(frontEnd.client));
     await iommu.alone(() => frontEnd.startQueues());
     return iommu;
+  }
+
+  /** The front-end has connected to another back-end: that one is given a channel, too. */
+  async reconnected(): Promise<void> {
+    this.channel.close();
+    this.channel = await this.alone(() => ChannelEnd.give(this.#frontEnd.client));
+    this.failure = null;
+    void this.#serve();
   }
 
   /** Runs what talks on the main socket while no miss is being answered there. */

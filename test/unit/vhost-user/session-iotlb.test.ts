@@ -181,6 +181,21 @@ describe('misses', () => {
     expect(retries()).toEqual([[0, false]]);
   });
 
+  test('while another process takes over nothing is sent; what was is still answered', async () => {
+    miss(0, [0x1000, 1]);
+    it.session.quiesce(true);
+    miss(1, [0x2000, 1]);
+    expect(asked()).toHaveLength(1);
+    await say({ type: UPDATE, iova: 0x1000, size: 0x1000, uaddr: 0, perm: 1 });
+    expect(retries()).toEqual([[0, false]]);
+    it.session.quiesce(false);
+    it.expireTimers();
+    expect(retries()).toEqual([
+      [0, false],
+      [1, false],
+    ]);
+  });
+
   test('lines are bounded', async () => {
     for (let i = 0; i < 100; i++) {
       miss(0, [i * 4096, 2]);
