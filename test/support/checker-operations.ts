@@ -12,7 +12,7 @@ import { randomFraming, randomSkew } from './request-framing.ts';
 const SECTOR = 512;
 const LARGE_SECTORS = 256;
 const SMALL_SECTORS = 16;
-const RANGES_MAX = 4;
+const RANGES_USUAL = 4;
 const DEPTH_MAX = 16;
 /** Half of all operations are in so small a part of the disk: they meet there. */
 const HOT_SHARE = 16;
@@ -41,6 +41,8 @@ export interface PlanOptions {
   readonly count: number;
   readonly diskSectors: number;
   readonly queueCount: number;
+  /** Ranges of a discard or of zeroes, at most. */
+  readonly rangesMax?: number;
 }
 
 export function drawOperations(options: PlanOptions): CheckedOperation[] {
@@ -51,7 +53,8 @@ export function drawOperations(options: PlanOptions): CheckedOperation[] {
 function drawOne(random: RandomNumbers, number: number, options: PlanOptions): CheckedOperation {
   const dice = random(100);
   const kind = kindOf(dice);
-  const rangeCount = kind === 'zeroes' || kind === 'discard' ? 1 + random(RANGES_MAX) : 1;
+  const rangeCount =
+    kind === 'zeroes' || kind === 'discard' ? 1 + random(options.rangesMax ?? RANGES_USUAL) : 1;
   const range = () => {
     const room = random(2) === 0 ? options.diskSectors / HOT_SHARE : options.diskSectors;
     const most = Math.min(random(8) === 0 ? LARGE_SECTORS : SMALL_SECTORS, room);
@@ -84,13 +87,17 @@ export function contentOf(operation: number, { sector, sectors }: SectorRange, r
   return new Uint8Array(words.buffer);
 }
 
-/** The request of an operation, and where it begins behind a whole sector of memory. */
-export function requestOf(operation: CheckedOperation, run: number) {
+/**
+ * The request of an operation, and where it begins behind a whole sector of memory. Plain: one descriptor each for
+ * header, data and status.
+ */
+export function requestOf(operation: CheckedOperation, run: number, plain = false) {
   const random = randomNumbers(operation.layout);
-  const plain = plainRequest(operation, run);
+  const whole = plainRequest(operation, run);
+  if (plain) return { text: whole, skewBytes: 0 };
   // A third of all requests is as direct I/O wants it.
   const aligned = random(3) === 0;
-  const text: BlkRequestText = { ...plain, ...randomFraming(random, plain, aligned) };
+  const text: BlkRequestText = { ...whole, ...randomFraming(random, whole, aligned) };
   return { text, skewBytes: randomSkew(random, aligned) };
 }
 

@@ -43,12 +43,15 @@ export class CheckedPlay {
   answered = 0;
   readonly #device: CheckedDevice;
   readonly #run: number;
+  readonly #plain: boolean;
   readonly #inFlight = new Map<unknown, CheckedOperation>();
   readonly #begun: CheckedOperation[] = [];
 
-  constructor(device: CheckedDevice, run: number) {
+  /** `plain`: requests of three descriptors, for back-ends that do not take any framing. */
+  constructor(device: CheckedDevice, run: number, plain = false) {
     this.#device = device;
     this.#run = run;
+    this.#plain = plain;
     this.model = new DiskModel(device.diskSectors, run);
   }
 
@@ -66,7 +69,7 @@ export class CheckedPlay {
     for (const operation of operations) {
       await this.#below(operation);
       if (this.failure !== null) return;
-      const { text, skewBytes } = requestOf(operation, this.#run);
+      const { text, skewBytes } = requestOf(operation, this.#run, this.#plain);
       this.model.begin(operation);
       this.#begun.push(operation);
       this.#inFlight.set(this.#device.offer(operation.queue, text, skewBytes), operation);
