@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Operations that a late write waits for. */
-#define LATE_BY 10
+#define LATE_BY 200
 
 static enum spoil way;
 static uint32_t one_in, unit_size, waits;
