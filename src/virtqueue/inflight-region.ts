@@ -6,11 +6,13 @@
  */
 import { INFLIGHT_VERSION, queueRegionBytes, queueRegionSplit } from '../../protocol/inflight.ts';
 
-/** The same memory three times; tests put other things in their place that count what is stored. */
+/** The same memory, once for each width; tests put other things in their place that count what is stored. */
 export interface InflightViews {
   readonly bytes: Uint8Array;
   readonly words16: Uint16Array;
   readonly words32: Uint32Array;
+  /** For a single store of eight bytes. */
+  readonly words64: Float64Array;
 }
 
 export interface QueueInflight {
@@ -29,6 +31,7 @@ export function viewInflight(buffer: ArrayBufferLike, at: number, sizeBytes: num
     bytes: new Uint8Array(buffer, at, sizeBytes),
     words16: new Uint16Array(buffer, at, sizeBytes >> 1),
     words32: new Uint32Array(buffer, at, sizeBytes >> 2),
+    words64: new Float64Array(buffer, at, sizeBytes >> 3),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   LIST_LENGTH,
   LIST_WORDS,
 } from './descriptor-chain.ts';
+import type { PackedInflight } from './packed-inflight.ts';
 import {
   INDEX_MASK,
   lapDistance,
@@ -70,6 +71,8 @@ export interface PackedVringOptions {
   /** The next descriptors to take and to use. */
   readonly avail: WrappedIndex;
   readonly used: WrappedIndex;
+  /** Where chains in flight are recorded; null: nowhere. */
+  readonly inflight: PackedInflight | null;
 }
 
 export class PackedVring implements Vring {
@@ -97,6 +100,10 @@ export class PackedVring implements Vring {
   /** How many chains were seen beyond #availAt, and where the next one would start. */
   #seenCount = 0;
   #seenAt = 0;
+  readonly #inflight: PackedInflight | null;
+  /** How many of the recorded chains have been taken up again. */
+  #takenUp = 0;
+  #takingUp = false;
 
   constructor(memory: AddressTable, parts: PackedVringParts, options: PackedVringOptions) {
     this.#memory = memory;
@@ -112,6 +119,19 @@ export class PackedVring implements Vring {
     this.#usedAt = positionOf(options.used, parts.size);
     this.#publishedAt = this.#usedAt;
     this.#outstanding = lapDistance(this.#usedAt, this.#availAt, parts.size);
+    const inflight = options.inflight;
+    this.#inflight = inflight;
+    if (inflight?.recovered) {
+      // What was taken and not answered lies between the two places, and is recorded.
+      this.#usedAt = positionOf(inflight.used, parts.size);
+      this.#publishedAt = this.#usedAt;
+      this.#outstanding = 0;
+      for (const { id, count } of inflight.recorded) {
+        this.#listCount[id] = count;
+        this.#outstanding += count;
+      }
+      this.#availAt = this.#advanced(this.#usedAt, this.#outstanding);
+    }
   }
 
   get base(): number {
@@ -153,6 +173,11 @@ export class PackedVring implements Vring {
     const id = chain.head;
     if (id >= this.size) return this.#violate(HEAD_OUT_OF_RANGE);
     if (this.#listCount[id] !== 0) return this.#violate(HEAD_IN_FLIGHT);
+    if (this.#inflight !== null) {
+      // Descriptors that were given back and not yet shown to the driver are not its own.
+      if (!this.#inflight.hasRoom(count)) return this.#violate(RING_OVERRUN);
+      this.#inflight.take(chain.list, count, id);
+    }
     this.#listCount[id] = count;
     this.inFlightCount++;
     this.#outstanding += count;
@@ -161,8 +186,18 @@ export class PackedVring implements Vring {
     return 1;
   }
 
-  popRecorded(): number {
-    return 0;
+  popRecorded(chain: DescriptorChain): number {
+    const recorded = this.#inflight?.recorded ?? [];
+    this.#takingUp = this.broken === 0 && this.#takenUp < recorded.length;
+    if (!this.#takingUp) return 0;
+    const { list, count } = recorded[this.#takenUp]!;
+    chain.list.set(list);
+    chain.listCount = count;
+    const failure = chain.walkList(this.#memory, this.size, this.#indirect);
+    if (failure < 0) return this.#violate(failure);
+    this.#takenUp++;
+    this.inFlightCount++;
+    return 1;
   }
 
   /**
@@ -198,16 +233,20 @@ export class PackedVring implements Vring {
   }
 
   refuse(id: number, violation: number): void {
+    this.broken = violation;
     // Nobody will push it: left in flight, it would keep a stop waiting for ever.
+    this.inFlightCount--;
+    // What was recorded stays so, and was taken long ago.
+    if (this.#takingUp) return;
     const count = this.#listCount[id]!;
     this.#listCount[id] = 0;
-    this.inFlightCount--;
     this.#outstanding -= count;
     this.#availAt = this.#advanced(this.#availAt, 2 * this.size - count);
-    this.broken = violation;
+    if (this.#inflight !== null) this.#inflight.untake(id);
   }
 
   push(id: number, writtenBytes: number): void {
+    if (this.#inflight !== null) this.#inflight.answer(id);
     const at = this.#usedAt;
     const index = this.#indexOf(at);
     const lap = at < this.size ? AVAIL | USED : 0;
@@ -228,10 +267,12 @@ export class PackedVring implements Vring {
     const oldAt = this.#publishedAt;
     const newAt = this.#usedAt;
     if (oldAt === newAt) return false;
+    if (this.#inflight !== null) this.#inflight.beginPublish(wrappedIndexOf(newAt, this.size));
     // Pairs with the driver's read barrier after it sees the flags (§2.8.22); the full barrier keeps
     // the load below after it, so that a driver which arms in between is not missed.
     storeRelease16(this.#ring16, this.#indexOf(oldAt) * HALVES + FLAGS, this.#firstFlags);
     this.#publishedAt = newAt;
+    if (this.#inflight !== null) this.#inflight.endPublish();
     const event = loadAcquire32(this.#driverEvent, 0);
     const flags = (event >>> EVENT_FLAGS_SHIFT) & EVENT_FLAGS_MASK;
     if (flags === VRING_PACKED_EVENT_FLAG_DISABLE) return false;

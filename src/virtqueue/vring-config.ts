@@ -21,6 +21,7 @@ import { loadAcquire16 } from './barrier.ts';
 import { InOrderVring } from './in-order-vring.ts';
 import type { QueueInflight } from './inflight-region.ts';
 import { availOfBase, invalidPackedBase, usedOfBase } from './packed-position.ts';
+import { openPackedInflight } from './packed-recovery.ts';
 import { PackedVring } from './packed-vring.ts';
 import { SplitInflight } from './split-inflight.ts';
 import { SplitVring } from './split-vring.ts';
@@ -211,10 +212,8 @@ function activateSplit(
 function activatePacked(
   memory: AddressTable,
   { size, addresses }: VringGeometry,
-  { eventIdx, indirect, base }: VringOptions,
+  { eventIdx, indirect, base, inflight: queue = null }: VringOptions,
 ): Vring | string {
-  const invalid = invalidPackedBase(base, size);
-  if (invalid !== null) return invalid;
   const eventBytes = vringPackedDescEvent.sizeBytes;
   const bytes = [vringPackedRingBytes(size), eventBytes, eventBytes] as const;
   const places = locateParts(memory, partsOf(addresses, true), bytes);
@@ -227,7 +226,11 @@ function activatePacked(
     driverEvent: new Uint32Array(driver.buffer, driver.at, 1),
     deviceEvent: new Uint32Array(device.buffer, device.at, 1),
   };
+  const inflight = queue
+    ? openPackedInflight(queue, size, parts.ring16, base)
+    : invalidPackedBase(base, size);
+  if (typeof inflight === 'string') return inflight;
   const avail = availOfBase(base);
   const used = usedOfBase(base);
-  return new PackedVring(memory, parts, { eventIdx, indirect, avail, used });
+  return new PackedVring(memory, parts, { eventIdx, indirect, avail, used, inflight });
 }

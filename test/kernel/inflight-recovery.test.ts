@@ -10,7 +10,7 @@ import { blk } from '../support/mock-driver-blk.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
 
-const KILLS = Number(process.env['KILLS'] ?? 6);
+const KILLS = Number(process.env['KILLS'] ?? 5);
 /** Of each engine: enough that some kill finds requests in flight. */
 const START_MS = 1500;
 const QUEUES = 2;
@@ -23,19 +23,25 @@ afterEach(async () => {
   await disk.close();
 });
 
-test.each([
-  ['io_uring, buffered', ['--aio=io_uring', '--direct-io=off', '--workers=2']],
-  ['io_uring, direct where the file allows', ['--aio=io_uring', '--direct-io=auto']],
-  ['threads', ['--aio=threads', '--direct-io=off']],
+test.each<[string, readonly string[], { readonly packed: boolean; readonly inOrder?: boolean }]>([
+  ['split, buffered', ['--aio=io_uring', '--direct-io=off', '--workers=2'], { packed: false }],
+  ['split, threads', ['--aio=threads', '--direct-io=off'], { packed: false }],
+  [
+    'packed, direct where the file allows',
+    ['--aio=io_uring', '--direct-io=auto'],
+    { packed: true },
+  ],
+  ['packed, in order', ['--aio=io_uring', '--direct-io=off'], { packed: true, inOrder: true }],
 ])(
   `killed ${KILLS} times under load: %s`,
-  async (_, options) => {
+  async (_, options, rings) => {
     const content = noise(DISK_BYTES, 5);
     const args = [`--num-queues=${QUEUES}`, ...options];
     disk = await ServedDisk.serve({ content, args });
     const frontEnd = await disk.connect({
       queueCount: QUEUES,
       inflight: true,
+      ...rings,
       moreRegions: [loadRegion(QUEUES)],
     });
     const load = new VerifiedLoad(frontEnd, content.slice());

@@ -9,6 +9,8 @@ import { queueRegionStride } from '../../protocol/inflight.ts';
 import {
   vringAvailBytes,
   vringDescTableBytes,
+  vringPackedDescEvent,
+  vringPackedRingBytes,
   vringUsed,
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
@@ -16,10 +18,18 @@ import type { BackingPort } from '../../src/loop/backing-port.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import type { LoopQueue } from '../../src/loop/loop-queue.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
-import { type InflightViews, viewInflight } from '../../src/virtqueue/inflight-region.ts';
+import {
+  type InflightViews,
+  type QueueInflight,
+  viewInflight,
+} from '../../src/virtqueue/inflight-region.ts';
+import { openPackedInflight } from '../../src/virtqueue/packed-recovery.ts';
+import { PackedVring } from '../../src/virtqueue/packed-vring.ts';
 import { SplitInflight } from '../../src/virtqueue/split-inflight.ts';
 import { SplitVring } from '../../src/virtqueue/split-vring.ts';
+import type { Vring } from '../../src/virtqueue/vring.ts';
 import { LoopRig, type LoopRigOptions } from './loop-rig.ts';
+import { PACKED_BASE } from './mock-driver-packed.ts';
 
 /** The process has been killed. */
 export class Killed extends Error {}
@@ -27,6 +37,7 @@ export class Killed extends Error {}
 export interface KillableOptions extends LoopRigOptions {
   readonly ringSize: number;
   readonly eventIdx: boolean;
+  readonly packed: boolean;
 }
 
 export class KillableDevice {
@@ -39,12 +50,14 @@ export class KillableDevice {
   queue!: LoopQueue;
   readonly #ringSize: number;
   readonly #eventIdx: boolean;
+  readonly #packed: boolean;
 
   constructor(options: KillableOptions) {
     this.rig = new LoopRig(options);
     this.#ringSize = options.ringSize;
     this.#eventIdx = options.eventIdx;
-    this.region = new Uint8Array(queueRegionStride(false, options.ringSize));
+    this.#packed = options.packed;
+    this.region = new Uint8Array(queueRegionStride(options.packed, options.ringSize));
   }
 
   /** A process starts and takes the ring up; killed after `stepsMax` steps of its own. */
@@ -114,25 +127,58 @@ export class KillableDevice {
     };
   }
 
-  #vring(memory: GuestMemory): SplitVring {
-    const size = this.#ringSize;
-    const { place } = this.rig.drivers[0]!;
-    const part = (address: number, sizeBytes: number) => {
-      const { region, at } = this.rig.ram.place(address, sizeBytes);
-      return [region.bytes.buffer, region.bytes.byteOffset + at] as const;
-    };
-    const used = new Uint16Array(
-      ...part(place.used, vringUsedBytes(size)),
-      vringUsedBytes(size) / 2,
-    );
-    const { bytes, words16, words32 } = this.regionViews;
+  #part(address: number, sizeBytes: number) {
+    const { region, at } = this.rig.ram.place(address, sizeBytes);
+    return [region.bytes.buffer, region.bytes.byteOffset + at] as const;
+  }
+
+  /** What a process that starts is given of the region: it recovers. */
+  get #queueInflight(): QueueInflight {
+    const { bytes, words16, words32, words64 } = this.regionViews;
     const views = {
       bytes: this.#counted(bytes),
       words16: this.#counted(words16),
       words32: this.#counted(words32),
+      words64: this.#counted(words64),
     };
+    return { views, entryCount: this.#ringSize, recover: true };
+  }
+
+  #vring(memory: GuestMemory): Vring {
+    return this.#packed ? this.#packedVring(memory) : this.#splitVring(memory);
+  }
+
+  #packedVring(memory: GuestMemory): PackedVring {
+    const size = this.#ringSize;
+    const { place } = this.rig.drivers[0]!;
+    const ringBytes = vringPackedRingBytes(size);
+    const eventBytes = vringPackedDescEvent.sizeBytes;
+    const ring = this.#part(place.desc, ringBytes);
+    const ring16 = this.#counted(new Uint16Array(...ring, ringBytes / 2));
+    const inflight = openPackedInflight(this.#queueInflight, size, ring16, PACKED_BASE);
+    if (typeof inflight === 'string') throw new Error(inflight);
+    const parts = {
+      size,
+      ring16,
+      ring32: this.#counted(new Uint32Array(...ring, ringBytes / 4)),
+      driverEvent: new Uint32Array(...this.#part(place.avail, eventBytes), 1),
+      deviceEvent: this.#counted(new Uint32Array(...this.#part(place.used, eventBytes), 1)),
+    };
+    const start = { avail: PACKED_BASE & 0xffff, used: PACKED_BASE & 0xffff };
+    const options = { eventIdx: this.#eventIdx, indirect: true, ...start, inflight };
+    return new PackedVring(memory, parts, options);
+  }
+
+  #splitVring(memory: GuestMemory): SplitVring {
+    const size = this.#ringSize;
+    const { place } = this.rig.drivers[0]!;
+    const part = this.#part.bind(this);
+    const used = new Uint16Array(
+      ...part(place.used, vringUsedBytes(size)),
+      vringUsedBytes(size) / 2,
+    );
     const usedIdx = used[vringUsed.at.idx / 2]!;
-    const inflight = SplitInflight.open({ views, entryCount: size, recover: true }, size, usedIdx);
+    const inflight = SplitInflight.open(this.#queueInflight, size, usedIdx);
     if (typeof inflight === 'string') throw new Error(inflight);
     const parts = {
       size,

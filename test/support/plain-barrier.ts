@@ -11,3 +11,11 @@ export function loadAcquire16(ring: Uint16Array, index: number): number {
 export function storeRelease16(ring: Uint16Array, index: number, value: number): void {
   ring[index] = value;
 }
+
+export function loadAcquire32(ring: Uint32Array, index: number): number {
+  return ring[index]!;
+}
+
+export function storeRelease32(ring: Uint32Array, index: number, value: number): void {
+  ring[index] = value;
+}

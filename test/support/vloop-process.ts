@@ -156,8 +156,13 @@ export class VloopProcess {
 
   /** Mappings of the memory that front-ends share: what an unmap must bring back to 0. */
   guestMappings(): number {
+    return this.mappingsOf('vloop-test-');
+  }
+
+  /** Mappings of memfds whose names begin with this. */
+  mappingsOf(name: string): number {
     const maps = readFileSync(`/proc/${this.pid}/maps`, 'latin1');
-    return maps.split('\n').filter((line) => line.includes('/memfd:vloop-test-')).length;
+    return maps.split('\n').filter((line) => line.includes(`/memfd:${name}`)).length;
   }
 
   /** Polls that the workers' io_urings hold in the kernel; null while a ring is busy and does not say. */
