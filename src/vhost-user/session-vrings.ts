@@ -28,7 +28,7 @@ import {
   misalignedVring,
   type VringAddresses,
 } from '../virtqueue/vring-config.ts';
-import type { VringStart } from '../worker/messages.ts';
+import { unseen, type VringStart } from '../worker/messages.ts';
 import type { VringStand, VringState } from '../worker/session-state.ts';
 import { encodeReply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';
@@ -180,9 +180,10 @@ export class SessionVrings {
   async #getVringBase(row: MessageRow, vring: SessionVring): Promise<Uint8Array> {
     const suspend = row === M.GET_VRING_BASE_SKIP_DRAIN;
     if (vring.started) {
-      vring.base = await this.#port.disk.stopVring(vring.index, { suspend });
+      const base = await this.#port.disk.stopVring(vring.index, { suspend });
+      vring.base = base < 0 ? unseen(base) : base;
       vring.started = false;
-      vring.drained = !suspend;
+      vring.drained = !suspend && base >= 0;
       this.#close(vring.replaceFd('kick', -1));
       this.#close(vring.replaceFd('call', -1));
       vring.named.kick = false;

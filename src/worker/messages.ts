@@ -115,6 +115,14 @@ export type WorkerRequest =
   | { readonly kind: 'exit' };
 
 /**
+ * A base that stopVring answers for a ring that nobody has looked at, so that its in-flight region still says
+ * where it stands; and back again.
+ */
+export function unseen(base: number): number {
+  return -1 - base;
+}
+
+/**
  * startVring answers how many requests it has taken up again, stopVring where the ring stands (its base), pause
  * where all stand; everything else null. A string is why it was refused.
  */

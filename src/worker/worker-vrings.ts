@@ -12,35 +12,23 @@ import type { DirtyLog } from '../memory/dirty-log.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import { viewMemory } from '../sys/mmap.ts';
-import { type InflightViews, viewInflight } from '../virtqueue/inflight-region.ts';
+import { viewInflight } from '../virtqueue/inflight-region.ts';
 import { CHAIN_ADDRESS_UNMAPPED, RING_UNMAPPED } from '../virtqueue/ring-violation.ts';
 import { activateVring } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { LoopWorker } from './loop-worker.ts';
-import type {
-  LogStart,
-  NumberedRequest,
-  VringStart,
-  WorkerAnswer,
-  WorkerRequest,
+import {
+  type LogStart,
+  type NumberedRequest,
+  unseen,
+  type VringStart,
+  type WorkerAnswer,
+  type WorkerRequest,
 } from './messages.ts';
+import { isUnseen, type StartedVring } from './started-vring.ts';
 import { VringCommands } from './vring-commands.ts';
 import { type AskForPages, type IovaRange, WorkerIotlb } from './worker-iotlb.ts';
 import { WorkerLog } from './worker-log.ts';
-
-/** A started vring. Its queue is null while memory or a translation that the ring needs is away. */
-interface StartedVring {
-  start: VringStart;
-  queue: LoopQueue | null;
-  base: number;
-  /** The violation that broke it, or 0: new memory does not mend a ring. */
-  broken: number;
-  /** The in-flight region says where it stands, and nobody has looked there yet. */
-  recover: boolean;
-  /** Its own translations were denied: it stands still until the driver kicks. */
-  unmapped: boolean;
-  readonly inflight: { readonly views: InflightViews; readonly entryCount: number } | null;
-}
 
 export interface WorkerVringsParts {
   readonly memory: GuestMemory;
@@ -251,7 +239,7 @@ export class WorkerVrings {
     this.#deactivate(vring);
     if (!this.#paused) this.#unwatchKick(vring.start);
     this.#vrings.delete(index);
-    return vring.base;
+    return isUnseen(vring) ? unseen(vring.base) : vring.base;
   }
 
   #watchKick({ index, kickFd }: VringStart): void {
@@ -266,6 +254,7 @@ export class WorkerVrings {
 
   #pause(): WorkerAnswer {
     const vrings = [...this.#vrings.values()];
+    if (vrings.some(isUnseen)) return 'a vring waits for translations';
     for (const vring of vrings) {
       this.#deactivate(vring);
       this.#unwatchKick(vring.start);
