@@ -84,6 +84,7 @@ export const F_SETFL = 4;
 export const F_OFD_SETLK = 37;
 export const F_RDLCK = 0;
 export const F_WRLCK = 1;
+export const F_UNLCK = 2;
 export const F_GET_SEALS = 1034;
 export const F_ADD_SEALS = 1033;
 export const F_SEAL_SEAL = 1;
@@ -92,7 +93,7 @@ export const F_SEAL_GROW = 4;
 
 /** fcntl(F_OFD_SETLK) argument. */
 export const flock = struct('flock', 'asm-generic/fcntl.h', 32, {
-  l_type: ['u16', 'F_RDLCK or F_WRLCK'],
+  l_type: ['u16', 'F_RDLCK, F_WRLCK or F_UNLCK'],
   l_whence: ['u16', 'SEEK_SET'],
   pad: ['u32', 'padding'],
   l_start: ['u64', 'first byte'],

@@ -12,6 +12,8 @@ export interface BackingOptions {
   readonly readOnly: boolean;
   readonly directIo: 'on' | 'off' | 'auto';
   readonly blockSizeBytes: number;
+  /** Locked from here on; else the lock is taken while a vring runs (running-lock.ts). */
+  readonly lock: boolean;
 }
 
 export interface OpenBacking {
@@ -144,7 +146,7 @@ export function openBacking(options: BackingOptions): OpenBacking {
     if (options.directIo === 'on' && !decision.direct) {
       throw new BackingError('EINVAL', `--direct-io=on: ${path}: ${decision.reason}`);
     }
-    lockOrExplain(fd, path, readOnly);
+    if (options.lock) lockOrExplain(fd, path, readOnly);
     if (facts.sizeBytes < blockSizeBytes) {
       throw new BackingError(
         'EINVAL',

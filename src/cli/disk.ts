@@ -2,14 +2,17 @@
  * Opens a disk as the options ask for it: the backing file, the shape that the guest sees, the workers.
  */
 import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
+import { fdatasync, realpathSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { chooseEngine, type EngineChoice } from '../backing/choose-engine.ts';
 import { BackingError, type OpenBacking, openBacking } from '../backing/open-backing.ts';
+import { type LockCalls, type LockEvents, RunningLock } from '../backing/running-lock.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
 import { probeAio } from '../sys/aio.ts';
+import { dropCachedPages, lockFile, unlockFile } from '../sys/block-file.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
 import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
@@ -17,7 +20,7 @@ import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
 import type { DiskOptions } from './options.ts';
 
-export interface DiskEvents extends Omit<WorkerEvents, 'onMiss'> {
+export interface DiskEvents extends Omit<WorkerEvents, 'onMiss'>, LockEvents {
   /** The front-end could truncate memory that it has shared. */
   onShrinkable(): void;
 }
@@ -122,6 +125,39 @@ function sameShape(ours: DiskShape, { backing, shape }: AdoptedFile): DiskShape 
 /** A disk in memory gives whole pages back. */
 const MEMORY_BLOCK_BYTES = 4096;
 
+function leaseOf(
+  { path, fd, kind, direct }: OpenBacking,
+  { readOnly }: DiskShape,
+  workers: LoopWorkers,
+  events: LockEvents,
+): RunningLock {
+  const calls: LockCalls = {
+    lock: () => lockFile(fd, !readOnly),
+    unlock: () => unlockFile(fd),
+    sync: () => syncFile(fd),
+    // File systems that hosts share see to it themselves; a block device's cache knows of no other host.
+    forgetCached() {
+      if (kind === 'block' && !direct) dropCachedPages(fd);
+    },
+    wait: (milliseconds) => sleep(milliseconds),
+  };
+  return new RunningLock(path, calls, {
+    onTaken: () => events.onTaken(),
+    onGivenUp: () => events.onGivenUp(),
+    onSyncFailed(errno) {
+      if (!direct && workers.flushErrno === 0) workers.flushErrno = errno;
+      events.onSyncFailed(errno);
+    },
+  });
+}
+
+/** In a thread of Node's own: it may take as long as there is to write. 0, or -errno. */
+function syncFile(fd: number): Promise<number> {
+  return new Promise((resolve) => {
+    fdatasync(fd, (error) => resolve(error?.errno ?? 0));
+  });
+}
+
 /**
  * Opens the file and starts the workers, whose `ready` is still to be awaited. Throws BackingError or
  * WorkerError; nothing is left open then but by the process.
@@ -131,10 +167,18 @@ export function openDisk(
   events: DiskEvents,
   adopted: AdoptedFile | null = null,
 ): OpenDisk {
-  const { blkFile, readOnly, directIo, blockSizeBytes, queueCount } = options;
+  const { blkFile, readOnly, directIo, blockSizeBytes, queueCount, lock } = options;
   const backing =
     adopted?.backing ??
-    (blkFile === null ? null : openBacking({ path: blkFile, readOnly, directIo, blockSizeBytes }));
+    (blkFile === null
+      ? null
+      : openBacking({
+          path: blkFile,
+          readOnly,
+          directIo,
+          blockSizeBytes,
+          lock: lock === 'always',
+        }));
   const choice = engineFor(options, backing);
   const shape =
     adopted === null ? shapeOf(options, backing) : sameShape(shapeOf(options, backing), adopted);
@@ -166,6 +210,8 @@ export function openDisk(
     ...events,
     onMiss: (vring, pages) => disk.onMiss(vring, pages),
   });
-  const disk = new LoopDisk(shape, workers, events.onShrinkable);
+  const lease =
+    lock === 'running' && backing !== null ? leaseOf(backing, shape, workers, events) : null;
+  const disk = new LoopDisk(shape, workers, { onShrinkable: events.onShrinkable, lease });
   return { name: blkFile ?? 'memory', backing, choice, disk, workers };
 }

@@ -81,6 +81,12 @@ export const optionTable = {
       'while disks are busy, idle CPUs of the machine must wake within US microseconds (0: they do not sleep); needs root',
     default: 'not asked for',
   },
+  lock: {
+    value: 'always|running',
+    meaning:
+      'hold the lock on the file from start to end, or only while a ring runs: for two vloops that hand it over (migration)',
+    default: 'always',
+  },
   once: { value: null, meaning: 'end after the first front-end has disconnected' },
   successor: {
     value: 'PROGRAM',
@@ -124,6 +130,8 @@ export interface DiskOptions {
   readonly cpus: readonly number[];
   /** -1: adaptive. */
   readonly pollUs: number;
+  /** When the file is locked: always, or while a vring runs. */
+  readonly lock: 'always' | 'running';
 }
 
 export interface ServeOptions {
@@ -262,6 +270,7 @@ function sharedDiskOptions(
     queueCount,
     workerCount,
     cpus: cpuList(values),
+    lock: oneOf(values, 'lock', ['always', 'running'] as const),
     pollUs: pollUs === 'auto' ? -1 : integer(values, 'poll-us', 0, 1000),
   };
 }

@@ -30,8 +30,11 @@ export function resizeOnHangUp(disks: readonly ResizableDisk[], end: () => void)
   });
 }
 
-/** Takes the new size, tells the front-end, and says in the log what happened. */
-async function takeNewSize({ open, server, log }: ResizableDisk): Promise<void> {
+/** Takes the new size, tells the front-end, and says in the log what happened: `quietly`, only news. */
+export async function takeNewSize(
+  { open, server, log }: ResizableDisk,
+  quietly = false,
+): Promise<void> {
   const { backing, disk } = open;
   if (backing === null) {
     log.info('a disk in memory keeps its size');
@@ -44,7 +47,7 @@ async function takeNewSize({ open, server, log }: ResizableDisk): Promise<void> 
   if (sizeBytes === 0) {
     log.warn({ sizeBytes: oldBytes }, 'the backing file has no whole block left: the size is kept');
   } else if (sizeBytes === oldBytes) {
-    log.info({ sizeBytes }, 'the backing file has the size that it had');
+    if (!quietly) log.info({ sizeBytes }, 'the backing file has the size that it had');
   } else {
     await disk.resize(sizeBytes / SECTOR_SIZE);
     log.info({ sizeBytes, oldBytes }, 'the disk has a new size');

@@ -26,7 +26,7 @@ import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
 import { HandOver } from './hand-over.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
-import { resizeOnHangUp } from './resize.ts';
+import { resizeOnHangUp, takeNewSize } from './resize.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
 
@@ -43,7 +43,11 @@ interface ServedDisk {
   readonly log: Log;
 }
 
-function diskEvents(log: Log, onDeath: () => void): DiskEvents {
+function diskEvents(
+  log: Log,
+  served: () => ServedDisk | undefined,
+  onDeath: () => void,
+): DiskEvents {
   let violations = 0;
   let shrinkable = false;
   return {
@@ -59,6 +63,21 @@ function diskEvents(log: Log, onDeath: () => void): DiskEvents {
       log.error(
         { operation, error: errnoName(errno), offsetBytes },
         'the backing file failed; more of the same is only counted',
+      );
+    },
+    async onTaken() {
+      log.info('the backing file is locked: a vring starts');
+      // None yet: this process takes over from another one, and the size is that one's.
+      const disk = served();
+      if (disk !== undefined) await takeNewSize(disk, true);
+    },
+    onGivenUp() {
+      log.info('the backing file is unlocked: no vring runs any more');
+    },
+    onSyncFailed(errno) {
+      log.error(
+        { error: errnoName(errno) },
+        'the backing file could not be made durable: it stays locked, nobody can take it over',
       );
     },
     onUnlogged(guestAddress) {
@@ -205,7 +224,11 @@ async function startDisks(
   const { logs, log, abandon } = serving;
   // All files before the first socket: what cannot be served is refused before anybody connects.
   const opened = options.map((disk, i) =>
-    openDisk(disk, diskEvents(logs[i]!, abandon), takeOver?.files[i] ?? null),
+    openDisk(
+      disk,
+      diskEvents(logs[i]!, () => disks[i], abandon),
+      takeOver?.files[i] ?? null,
+    ),
   );
   if (takeOver === null) {
     for (const disk of options) sockets.push(listenFor(disk));

@@ -10,6 +10,7 @@ import {
   EAGAIN,
   F_OFD_SETLK,
   F_RDLCK,
+  F_UNLCK,
   F_WRLCK,
   flock,
   iovec,
@@ -26,7 +27,10 @@ import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 const ioctl = declare('int ioctl(int, unsigned long, uintptr_t)');
 const fcntl = declare('int fcntl(int, int, uintptr_t)');
 const preadv64v2 = declare('intptr_t preadv64v2(int, uintptr_t, int, int64_t, int)');
+const posix_fadvise = declare('int posix_fadvise(int, int64_t, int64_t, int)');
 const statxCall = declare('int statx(int, const char*, int, unsigned int, uintptr_t)');
+
+const POSIX_FADV_DONTNEED = 4;
 
 export interface OpenFileOptions {
   readonly readOnly: boolean;
@@ -123,7 +127,22 @@ export function inspectFile(fd: number, path: string): FileFacts {
  * kernel drops it when the process dies. 0, or -errno (-EAGAIN, -EACCES: someone else holds it).
  */
 export function lockFile(fd: number, exclusive: boolean): number {
+  return setLock(fd, exclusive ? F_WRLCK : F_RDLCK);
+}
+
+/** 0, or -errno. */
+export function unlockFile(fd: number): number {
+  return setLock(fd, F_UNLCK);
+}
+
+/** Drops pages of the file that are in this host's cache and not dirty. */
+export function dropCachedPages(fd: number): number {
+  // Answers the error itself, and leaves errno alone.
+  return -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+function setLock(fd: number, type: number): number {
   const lock = new FixedBytes(flock.sizeBytes);
-  lock.view.setUint16(flock.at.l_type, exclusive ? F_WRLCK : F_RDLCK, true);
+  lock.view.setUint16(flock.at.l_type, type, true);
   return valueOrErrno(fcntl(fd, F_OFD_SETLK, lock.address));
 }

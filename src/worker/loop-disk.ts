@@ -20,6 +20,7 @@ import type { IotlbUpdate } from '../memory/iotlb.ts';
 import { type MappedRegion, type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
+import { DiskLog } from './disk-log.ts';
 import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import { KeptFiles } from './kept-files.ts';
@@ -32,7 +33,20 @@ import {
   encodeWord,
   type VringStand,
 } from './session-state.ts';
-import { type LogPlace, SharedLog } from './shared-log.ts';
+import type { LogPlace } from './shared-log.ts';
+
+/** What has to be had while any vring runs. */
+export interface DiskLease {
+  /** null, or why not. */
+  take(): Promise<string | null>;
+  giveUp(): Promise<void>;
+}
+
+export interface LoopDiskOptions {
+  /** Memory has arrived that its owner can truncate, which would kill this process. */
+  readonly onShrinkable: () => void;
+  readonly lease: DiskLease | null;
+}
 
 export class LoopDisk {
   /** Told of pages that a vring lacks translations for; the vring stands still until `retryVring`. */
@@ -44,25 +58,26 @@ export class LoopDisk {
 
   readonly #workers: LoopWorkers;
   readonly #onShrinkable: () => void;
+  readonly #lease: DiskLease | null;
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
   readonly #running = new Set<number>();
   readonly #files = new KeptFiles();
+  readonly #log: DiskLog;
   #shape: DiskShape;
   #inflight: InflightMemory | null = null;
-  #log: SharedLog | null = null;
-  #logEventFd = -1;
   /** Workers have translations. */
   #iotlbUsed = false;
   #acked = 0n;
   #writeback = true;
 
-  /** `onShrinkable`: memory has arrived that its owner can truncate, which would kill this process. */
-  constructor(shape: DiskShape, workers: LoopWorkers, onShrinkable: () => void) {
+  constructor(shape: DiskShape, workers: LoopWorkers, { onShrinkable, lease }: LoopDiskOptions) {
     this.#onShrinkable = onShrinkable;
+    this.#lease = lease;
     this.#shape = shape;
     this.features = offeredFeatures(shape);
     this.queueCount = shape.queueCount;
     this.#workers = workers;
+    this.#log = new DiskLog(workers, () => hasFeature(this.#acked, VHOST_F_LOG_ALL));
   }
 
   get shape(): DiskShape {
@@ -100,7 +115,7 @@ export class LoopDisk {
   async setFeatures(acked: bigint): Promise<void> {
     const logChanged = hasFeature(acked ^ this.#acked, VHOST_F_LOG_ALL);
     this.#acked = acked;
-    if (logChanged) await this.#tellLog();
+    if (logChanged) await this.#log.tell();
     // A driver that acked CONFIG_WCE and cannot flush starts with writeback = 0 (§5.2.5.2).
     if (hasFeature(acked, VIRTIO_BLK_F_CONFIG_WCE) && !hasFeature(acked, VIRTIO_BLK_F_FLUSH)) {
       this.#writeback = false;
@@ -159,12 +174,17 @@ export class LoopDisk {
   async startVring(start: VringStart): Promise<string | number> {
     const inflight = this.#inflight?.placeOf(start.index) ?? null;
     if (typeof inflight === 'string') return inflight;
+    const refusal = (await this.#lease?.take()) ?? null;
+    if (refusal !== null) return refusal;
     const answer = await this.#askOwner(start.index, {
       kind: 'startVring',
       vring: start,
       inflight,
     });
-    if (typeof answer === 'string') return answer;
+    if (typeof answer === 'string') {
+      await this.#giveUpIfIdle();
+      return answer;
+    }
     if (typeof answer !== 'number') throw new Error(`startVring ${start.index}: no answer`);
     this.#running.add(start.index);
     return answer;
@@ -180,7 +200,12 @@ export class LoopDisk {
     this.#running.delete(index);
     // A driver that starts anew may have other tables; of the old ones the front-end says no more.
     if (this.#running.size === 0) await this.#forgetIotlb();
+    await this.#giveUpIfIdle();
     return answer;
+  }
+
+  async #giveUpIfIdle(): Promise<void> {
+    if (this.#running.size === 0) await this.#lease?.giveUp();
   }
 
   async setVringEnabled(index: number, enabled: boolean): Promise<void> {
@@ -246,47 +271,20 @@ export class LoopDisk {
     this.#inflight = memory;
   }
 
-  /**
-   * Takes a dirty log instead of the one before. null, or why not: a log that is too small for what is
-   * written would leave old pages behind on the other side, which nobody would notice. `ringsEnd`: where
-   * the logged rings end.
-   */
+  /** Takes a dirty log. null, or why not. `ringsEnd`: where the logged rings end. */
   async setLog(place: LogPlace, fd: number, ringsEnd: number): Promise<string | null> {
-    const log = SharedLog.map(place, fd);
-    if (typeof log === 'string') return log;
     const ends = this.#regions.regions.map((region) => region.guestAddress + region.sizeBytes);
-    const refusal = log.tooSmallFor(Math.max(ringsEnd, ...ends));
-    if (refusal === null) await this.#replaceLog(log);
-    else log.unmap();
-    return refusal;
+    return await this.#log.set(place, fd, Math.max(ringsEnd, ...ends));
   }
 
   /** The fd stays the session's, until it sets another one. */
   async setLogEventFd(fd: number): Promise<void> {
-    this.#logEventFd = fd;
-    await this.#tellLog();
+    await this.#log.setEventFd(fd);
   }
 
   /** Logs what is written to a vring's used ring, which lies at a guest address; -1: does not. */
   async setVringLog(index: number, guestAddress: number): Promise<void> {
     await this.#askOwner(index, { kind: 'setVringLog', index, guestAddress });
-  }
-
-  async #replaceLog(log: SharedLog | null): Promise<void> {
-    const old = this.#log;
-    this.#log = log;
-    await this.#tellLog();
-    old?.unmap();
-  }
-
-  async #tellLog(): Promise<void> {
-    const log = this.#log && {
-      address: this.#log.address,
-      sizeBytes: this.#log.sizeBytes,
-      logsData: hasFeature(this.#acked, VHOST_F_LOG_ALL),
-      eventFd: this.#logEventFd,
-    };
-    await this.#workers.askAll({ kind: 'setLog', log });
   }
 
   /** Signals a call eventfd of a vring that does not run. */
@@ -299,8 +297,7 @@ export class LoopDisk {
     for (const index of [...this.#running]) await this.stopVring(index);
     await this.#forgetIotlb();
     this.#replaceInflight(null);
-    this.#logEventFd = -1;
-    await this.#replaceLog(null);
+    await this.#log.drop();
     await this.replaceRegions([]);
     this.#acked = 0n;
     this.#writeback = true;
@@ -335,7 +332,7 @@ export class LoopDisk {
       writeback: this.#writeback,
       regions: this.#files.regions,
       inflight: this.#inflight?.state ?? null,
-      log: this.#log?.state ?? null,
+      log: this.#log.state,
     };
   }
 

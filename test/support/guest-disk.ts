@@ -14,6 +14,8 @@ const LISTENING = '00010000';
 export interface DiskOptions {
   /** Creates the image, sparse, when it does not exist. */
   readonly sizeBytes?: number;
+  /** Another disk's image instead of its own. */
+  readonly image?: string;
   readonly vloop?: readonly string[];
   /** Options of Node's own: modules that break vloop on purpose. */
   readonly nodeFlags?: readonly string[];
@@ -30,7 +32,7 @@ export class GuestDisk {
 
   private constructor(folder: string, name: string, options: DiskOptions) {
     this.name = name;
-    this.image = join(folder, `${name}.img`);
+    this.image = options.image ?? join(folder, `${name}.img`);
     this.socket = join(folder, `${name}.sock`);
     if (!existsSync(this.image)) {
       const fd = openSync(this.image, 'wx');

@@ -29,6 +29,9 @@ export interface GuestOptions {
   /** More for the kernel's command line. */
   readonly append?: string;
   readonly cpus?: number;
+  readonly memoryMib?: number;
+  /** It does not boot: another machine of the same kind is migrated to it, from this unix socket. */
+  readonly incoming?: string;
   /** Carry on after a reset instead of ending. */
   readonly mayReboot?: boolean;
   /** Until its script has begun; by default what a machine five times slower needs. */
@@ -52,14 +55,15 @@ export class Guest {
     this.#folder = mkdtempSync(join(folder, 'guest-'));
     this.#accelerator = assets.accelerator;
     this.#disks = disks;
+    const { memoryMib = MEMORY_MIB, incoming } = options;
     writeFileSync(this.#path('script'), options.script);
     writeFileSync(this.#path('serial'), '');
     this.#process = new BoundedProcess([
       'qemu-system-x86_64',
       ...['-nodefaults', '-no-user-config', '-display', 'none'],
       // vhost-user needs the machine's own memory to be shared.
-      ...['-machine', 'q35,memory-backend=mem', '-m', `${MEMORY_MIB}`],
-      ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+      ...['-machine', 'q35,memory-backend=mem', '-m', `${memoryMib}`],
+      ...['-object', `memory-backend-memfd,id=mem,size=${memoryMib}M,share=on`],
       // QEMU 7.2's TCG gets cmpxchg16b wrong now and then, and guests die of it.
       ...(assets.accelerator === 'kvm'
         ? ['-accel', 'kvm', '-cpu', 'host']
@@ -68,6 +72,7 @@ export class Guest {
       ...['-fw_cfg', `name=opt/vloop/script,file=${this.#path('script')}`],
       ...['-serial', `file:${this.#path('serial')}`],
       ...['-qmp', `unix:${this.#path('qmp')},server=on,wait=off`],
+      ...(incoming === undefined ? [] : ['-incoming', `unix:${incoming}`]),
       ...(options.mayReboot ? [] : ['-no-reboot']),
       ...((options.kernel ?? true) ? this.#kernelArguments(assets, options) : []),
       ...options.arguments,
@@ -92,6 +97,10 @@ export class Guest {
     }
     const line = `console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off ${append}`;
     return ['-kernel', join(assets.base, 'vmlinuz'), '-initrd', initrd, '-append', line];
+  }
+
+  get ended(): boolean {
+    return this.#process.ended;
   }
 
   get serial(): string {
@@ -150,8 +159,8 @@ export class Guest {
   }
 
   /** Runs a QMP command. */
-  async qmp(command: string): Promise<unknown> {
-    return (await this.#monitor()).execute(command);
+  async qmp(command: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return (await this.#monitor()).execute(command, parameters);
   }
 
   /** Waits for the power-off; the script must have ended with status 0. */

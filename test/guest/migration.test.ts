@@ -1,0 +1,142 @@
+/**
+ * Live migration with shared storage: a guest that writes, reads back and compares all the time is moved
+ * from one QEMU to another and back, several times; each has a vloop of its own, and both vloops have the
+ * same image, which they hand over. What the devices read into the guest's memory meanwhile has to arrive.
+ */
+import { statSync, truncateSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mustRun } from '../support/bounded-process.ts';
+import { requireGuestAssets } from '../support/guest-assets.ts';
+import type { GuestDisk } from '../support/guest-disk.ts';
+import { GuestLab } from '../support/guest-lab.ts';
+import { migrate, saysMore } from '../support/guest-migration.ts';
+import type { Guest, GuestReport } from '../support/guest-vm.ts';
+
+const MIB = 2 ** 20;
+const MOVES = 4;
+const opened = await requireGuestAssets('live migration');
+
+/** QEMU's own emulator now and then loses what a CPU of the guest wrote while the machine moves. */
+const ATTEMPTS = 3;
+const MACHINE_DIED = /Oops|BUG: |invalid opcode|Kernel panic/;
+
+/**
+ * Two writers. What each has written it reads back from the disk, lets lie in the page cache for a moment
+ * in which the machine may move, and compares. The guest's CPUs write little meanwhile (see ATTEMPTS).
+ * The disk's growing is the sign to end.
+ */
+const script = `
+set -e
+size=$(cat /sys/block/vda/size)
+mkfs.ext4 -q -F /dev/vda 48M
+mount -t ext4 /dev/vda /mnt
+for pattern in 0 1 2; do dd if=/dev/urandom of=/tmp/pattern$pattern bs=1M count=2 2>/dev/null; done
+writer() {
+  i=0
+  while [ "$(cat /sys/block/vda/size)" = $size ]; do
+    dd if=/tmp/pattern$((i % 3)) of=/mnt/file$1 bs=256k conv=fsync 2>/dev/null
+    echo 1 >/proc/sys/vm/drop_caches
+    cat /mnt/file$1 >/dev/null
+    sleep 0.2
+    if ! cmp /mnt/file$1 /tmp/pattern$((i % 3)); then
+      echo "RESULT corrupt writer $1 round $i"
+      exit 1
+    fi
+    i=$((i + 1))
+    echo "VERIFIED $1 $i"
+  done
+}
+writer 1 & one=$!
+writer 2 & two=$!
+wait $one
+wait $two
+umount /mnt
+e2fsck -fn /dev/vda >/dev/null 2>&1
+echo 'RESULT fsck clean'
+`;
+
+describe.skipIf(!opened.ok)('a guest under verified load', () => {
+  let lab: GuestLab;
+  let disks: GuestDisk[];
+
+  beforeAll(async () => {
+    if (!opened.ok) return;
+    lab = new GuestLab(opened.assets);
+    const first = await lab.disk('here', { sizeBytes: 64 * MIB, vloop: ['--lock=running'] });
+    const second = await lab.disk('there', { image: first.image, vloop: ['--lock=running'] });
+    disks = [first, second];
+  });
+
+  afterAll(() => lab?.close());
+
+  const optionsOn = (disk: GuestDisk) => ({
+    script,
+    cpus: 1,
+    memoryMib: 512,
+    arguments: disk.qemuArguments('num-queues=2'),
+  });
+
+  /** Moves a guest MOVES times and ends it; the machine that it ended on. */
+  async function moveAbout(watch: (guest: Guest) => void): Promise<GuestReport> {
+    let guest = await lab.boot(optionsOn(disks[0]!));
+    watch(guest);
+    await saysMore(guest, 'VERIFIED', 2);
+    for (let move = 1; move <= MOVES; move++) {
+      const moved = await migrate(lab, guest, optionsOn(disks[move % 2]!));
+      process.stdout.write(
+        `move ${move}: ${moved.totalMs} ms, ${moved.downtimeMs} ms of them stopped, the log was read ${moved.syncs} times\n`,
+      );
+      guest = moved.guest;
+      watch(guest);
+      await saysMore(guest, 'VERIFIED', 3);
+    }
+    const last = disks[MOVES % 2]!;
+    truncateSync(last.image, statSync(last.image).size + MIB);
+    last.process.signal('SIGHUP');
+    return await guest.finish();
+  }
+
+  test(`moves there and back, ${MOVES} times, and notices nothing`, async () => {
+    for (let attempt = 1; ; attempt++) {
+      let guest: Guest | undefined;
+      try {
+        const report = await moveAbout((current) => {
+          guest = current;
+        });
+        expect(report.value('fsck')).toBe('clean');
+        return;
+      } catch (error) {
+        const serial = guest?.serial ?? '';
+        expect(serial).not.toContain('RESULT corrupt');
+        if (!MACHINE_DIED.test(serial) || attempt === ATTEMPTS) throw error;
+        process.stderr.write(
+          `the guest's kernel died (attempt ${attempt}): once more\n${serial}\n`,
+        );
+        await guest?.kill();
+      }
+    }
+  });
+
+  test('never did both vloops hold the image, and each logged what it wrote', async () => {
+    const taken = [];
+    for (const [side, disk] of disks.entries()) {
+      for (const line of disk.process.output.split('\n')) {
+        const isTaken = line.includes('the backing file is locked');
+        if (!isTaken && !line.includes('the backing file is unlocked')) continue;
+        taken.push({ side, isTaken, time: (JSON.parse(line) as { time: number }).time });
+      }
+      expect(disk.process.output).not.toContain('too small for');
+      const summary = await disk.stop();
+      expect(summary['errors']).toBe(0);
+      expect(summary['guestViolations']).toBe(0);
+    }
+    taken.sort((a, b) => a.time - b.time);
+    expect(taken.filter(({ isTaken }) => isTaken).length).toBeGreaterThan(MOVES);
+    let holder = -1;
+    for (const { side, isTaken } of taken) {
+      expect(holder).toBe(isTaken ? -1 : side);
+      holder = isTaken ? side : -1;
+    }
+    await mustRun(['e2fsck', '-fn', disks[0]!.image], 60_000);
+  });
+});
