@@ -7,6 +7,8 @@
  * id with flags, an event's offset with its flags.
  */
 
+const FENCE = new Int32Array(1);
+
 /** Loads an index that the driver published: what it wrote before is visible after. */
 export function loadAcquire16(ring: Uint16Array, index: number): number {
   return Atomics.load(ring, index);
@@ -27,14 +29,24 @@ export function storeRelease16(ring: Uint16Array, index: number, value: number):
  * the flags is visible after (virtio 1.3 §2.8.21.1.1: its barrier before the flags), and an offset is
  * never seen with the flags of another.
  */
-export function loadAcquire32(ring: Uint32Array, index: number): number {
+export function loadAcquire32(ring: Int32Array, index: number): number {
   return Atomics.load(ring, index);
 }
 
 /**
- * Publishes a device event structure whole. Like `storeRelease16` also a full barrier against the look
+ * What was loaded before is loaded before what is loaded after: many plain loads of flags are followed
+ * by one of these instead of being acquires one by one. A sequentially consistent store and a load after
+ * it keep their order on every processor, the store after earlier loads, the load before later ones.
+ */
+export function fenceLoads(): void {
+  Atomics.store(FENCE, 0, 0);
+  Atomics.load(FENCE, 0);
+}
+
+/**
+ * Publishes a packed descriptor's id and flags, or a device event structure, whole. Like `storeRelease16` also a full barrier against the look
  * at the descriptors that has to follow (virtio 1.3 §2.8.21.3.1 is the driver's half).
  */
-export function storeRelease32(ring: Uint32Array, index: number, value: number): void {
+export function storeRelease32(ring: Int32Array, index: number, value: number): void {
   Atomics.store(ring, index, value);
 }

@@ -128,10 +128,10 @@ export class DescriptorChain {
    */
   walkList(memory: AddressTable, ringSize: number, indirectAllowed: boolean): number {
     const { list, listCount } = this;
-    let anyFlags = 0;
-    for (let i = 0; i < listCount; i++) anyFlags |= list[i * LIST_WORDS + LIST_ID_FLAGS]!;
     const last = list[(listCount - 1) * LIST_WORDS + LIST_ID_FLAGS]!;
     this.#begin(last & 0xffff, this.#listView, true);
+    let anyFlags = last;
+    for (let i = 1; i < listCount; i++) anyFlags |= list[(i - 1) * LIST_WORDS + LIST_ID_FLAGS]!;
     if ((anyFlags & (VRING_DESC_F_INDIRECT << PACKED_FLAGS_SHIFT)) === 0) {
       return this.#walkTable(memory, listCount, 0);
     }

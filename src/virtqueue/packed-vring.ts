@@ -15,7 +15,7 @@ import {
   vringPackedDescEvent,
 } from '../../protocol/virtio-ring.ts';
 import type { AddressTable } from '../memory/guest-memory.ts';
-import { loadAcquire16, loadAcquire32, storeRelease16, storeRelease32 } from './barrier.ts';
+import { fenceLoads, loadAcquire16, loadAcquire32, storeRelease32 } from './barrier.ts';
 import {
   type DescriptorChain,
   LIST_ID_FLAGS,
@@ -41,7 +41,6 @@ import type { Vring } from './vring.ts';
 
 // In 16-bit units of a descriptor.
 const HALVES = vringPackedDesc.sizeBytes / 2;
-const ID = vringPackedDesc.at.id / 2;
 const FLAGS = vringPackedDesc.at.flags / 2;
 
 const AVAIL = 1 << VRING_PACKED_DESC_F_AVAIL;
@@ -57,12 +56,15 @@ const LOOK_AHEAD_MAX = 192;
 
 export interface PackedVringParts {
   readonly size: number;
-  /** The descriptor ring, in 32-bit and in 16-bit units. */
-  readonly ring32: Uint32Array;
+  /**
+   * The descriptor ring, in 32-bit and in 16-bit units. Signed: what `Atomics` answers of an unsigned one is
+   * boxed from 2^31 on, which is every other lap's flags.
+   */
+  readonly ring32: Int32Array;
   readonly ring16: Uint16Array;
   /** One vring_packed_desc_event each: the driver's (read), the device's (written). */
-  readonly driverEvent: Uint32Array;
-  readonly deviceEvent: Uint32Array;
+  readonly driverEvent: Int32Array;
+  readonly deviceEvent: Int32Array;
 }
 
 export interface PackedVringOptions {
@@ -81,23 +83,24 @@ export class PackedVring implements Vring {
   broken = 0;
 
   readonly #memory: AddressTable;
-  readonly #ring32: Uint32Array;
+  readonly #ring32: Int32Array;
   readonly #ring16: Uint16Array;
-  readonly #driverEvent: Uint32Array;
-  readonly #deviceEvent: Uint32Array;
+  readonly #driverEvent: Int32Array;
+  readonly #deviceEvent: Int32Array;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   /** By buffer id: the descriptors of its chain while it is in flight, else 0. */
   readonly #listCount: Uint16Array;
-  /** Positions (packed-position.ts): next to take, next to write used, next that the driver looks at. */
+  /**
+   * Positions (packed-position.ts): next to take, next to write used, next that the driver looks at. From
+   * #usedAt to #availAt are the descriptors that were taken and not replaced by used ones.
+   */
   #availAt: number;
   #usedAt: number;
   #publishedAt: number;
-  /** Descriptors taken and not yet replaced by used ones. */
-  #outstanding: number;
-  /** Flags of the used descriptor at #publishedAt, which show it and all after it to the driver. */
-  #firstFlags = 0;
-  /** How many chains were seen beyond #availAt, and where the next one would start. */
+  /** Id and flags of the used descriptor at #publishedAt, which show it and all after it to the driver. */
+  #firstWord = 0;
+  /** How many chains were seen whole from #availAt on, and where the look ahead goes on. */
   #seenCount = 0;
   #seenAt = 0;
   readonly #inflight: PackedInflight | null;
@@ -118,19 +121,18 @@ export class PackedVring implements Vring {
     this.#availAt = positionOf(options.avail, parts.size);
     this.#usedAt = positionOf(options.used, parts.size);
     this.#publishedAt = this.#usedAt;
-    this.#outstanding = lapDistance(this.#usedAt, this.#availAt, parts.size);
     const inflight = options.inflight;
     this.#inflight = inflight;
     if (inflight?.recovered) {
       // What was taken and not answered lies between the two places, and is recorded.
       this.#usedAt = positionOf(inflight.used, parts.size);
       this.#publishedAt = this.#usedAt;
-      this.#outstanding = 0;
+      let recordedCount = 0;
       for (const { id, count } of inflight.recorded) {
         this.#listCount[id] = count;
-        this.#outstanding += count;
+        recordedCount += count;
       }
-      this.#availAt = this.#advanced(this.#usedAt, this.#outstanding);
+      this.#availAt = this.#advanced(this.#usedAt, recordedCount);
     }
   }
 
@@ -146,20 +148,28 @@ export class PackedVring implements Vring {
       this.#seenCount = 0;
       return 0;
     }
-    let count = this.#seenCount;
-    let at = count > 0 ? this.#seenAt : this.#availAt;
-    // The first descriptor of a chain is made available last (§2.8.6): the rest of it is there, too.
-    for (let budget = this.size; budget > 0 && count < LOOK_AHEAD_MAX; count++) {
-      if (!this.#isAvailable(at)) break;
-      let flags: number;
-      do {
-        flags = this.#ring16[this.#indexOf(at) * HALVES + FLAGS]!;
-        at = this.#advanced(at, 1);
-      } while (--budget > 0 && (flags & VRING_DESC_F_NEXT) !== 0);
+    const { size } = this;
+    const ring = this.#ring16;
+    const seenCount = this.#seenCount;
+    const at = seenCount > 0 ? this.#seenAt : this.#availAt;
+    let count = seenCount;
+    let index = this.#indexOf(at);
+    let inThisLap = at < size ? AVAIL : USED;
+    for (let budget = size; budget > 0 && count < LOOK_AHEAD_MAX; budget--) {
+      const flags = ring[index * HALVES + FLAGS]!;
+      if ((flags & (AVAIL | USED)) !== inThisLap) break;
+      if (++index === size) {
+        index = 0;
+        inThisLap ^= AVAIL | USED;
+      }
+      if ((flags & VRING_DESC_F_NEXT) === 0) count++;
     }
+    // They were seen by plain loads: one fence for all of them costs less than an acquire for each.
+    if (count > seenCount) fenceLoads();
     this.#seenCount = count;
-    this.#seenAt = at;
-    return count;
+    this.#seenAt = inThisLap === AVAIL ? index : index + size;
+    // A chain whose end is not there is none that a driver may make; `pop` says what is wrong with it.
+    return count === 0 ? 1 : count;
   }
 
   pop(chain: DescriptorChain): number {
@@ -180,7 +190,6 @@ export class PackedVring implements Vring {
     }
     this.#listCount[id] = count;
     this.inFlightCount++;
-    this.#outstanding += count;
     this.#availAt = this.#advanced(this.#availAt, count);
     if (this.#seenCount > 0) this.#seenCount--;
     return 1;
@@ -209,10 +218,14 @@ export class PackedVring implements Vring {
     const size = this.size;
     const at = this.#availAt;
     let index = this.#indexOf(at);
-    // Pairs with the driver's write barrier before it sets the first descriptor's flags (§2.8.21.1).
-    let word = loadAcquire32(ring, index * LIST_WORDS + LIST_ID_FLAGS);
+    // Pairs with the driver's write barrier before it sets the first descriptor's flags (§2.8.21.1);
+    // the fence after the look ahead does so for a head that was seen then.
+    let word =
+      this.#seenCount > 0
+        ? ring[index * LIST_WORDS + LIST_ID_FLAGS]!
+        : loadAcquire32(ring, index * LIST_WORDS + LIST_ID_FLAGS);
     if (((word >>> FLAGS_SHIFT) & (AVAIL | USED)) !== (at < size ? AVAIL : USED)) return 0;
-    const limit = size - this.#outstanding;
+    const limit = size - lapDistance(this.#usedAt, at, size);
     for (let count = 0; count < limit; ) {
       const from = index * LIST_WORDS;
       const to = count * LIST_WORDS;
@@ -240,7 +253,6 @@ export class PackedVring implements Vring {
     if (this.#takingUp) return;
     const count = this.#listCount[id]!;
     this.#listCount[id] = 0;
-    this.#outstanding -= count;
     this.#availAt = this.#advanced(this.#availAt, 2 * this.size - count);
     if (this.#inflight !== null) this.#inflight.untake(id);
   }
@@ -251,15 +263,14 @@ export class PackedVring implements Vring {
     const index = this.#indexOf(at);
     const lap = at < this.size ? AVAIL | USED : 0;
     const flags = writtenBytes > 0 ? lap | VRING_DESC_F_WRITE : lap;
+    const word = id | (flags << FLAGS_SHIFT);
     this.#ring32[index * LIST_WORDS + LIST_LENGTH] = writtenBytes;
-    this.#ring16[index * HALVES + ID] = id;
     // The driver looks at one descriptor (§2.8.2): the flags of that one are held back until `publish`.
-    if (at === this.#publishedAt) this.#firstFlags = flags;
-    else this.#ring16[index * HALVES + FLAGS] = flags;
+    if (at === this.#publishedAt) this.#firstWord = word;
+    else this.#ring32[index * LIST_WORDS + LIST_ID_FLAGS] = word;
     const count = this.#listCount[id]!;
     this.#usedAt = this.#advanced(at, count);
     this.#listCount[id] = 0;
-    this.#outstanding -= count;
     this.inFlightCount--;
   }
 
@@ -270,7 +281,8 @@ export class PackedVring implements Vring {
     if (this.#inflight !== null) this.#inflight.beginPublish(wrappedIndexOf(newAt, this.size));
     // Pairs with the driver's read barrier after it sees the flags (§2.8.22); the full barrier keeps
     // the load below after it, so that a driver which arms in between is not missed.
-    storeRelease16(this.#ring16, this.#indexOf(oldAt) * HALVES + FLAGS, this.#firstFlags);
+    const first = this.#indexOf(oldAt) * LIST_WORDS + LIST_ID_FLAGS;
+    storeRelease32(this.#ring32, first, this.#firstWord);
     this.#publishedAt = newAt;
     if (this.#inflight !== null) this.#inflight.endPublish();
     const event = loadAcquire32(this.#driverEvent, 0);

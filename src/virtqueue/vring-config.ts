@@ -221,10 +221,10 @@ function activatePacked(
   const [ring, driver, device] = [places[0]!, places[1]!, places[2]!];
   const parts = {
     size,
-    ring32: new Uint32Array(ring.buffer, ring.at, vringPackedRingBytes(size) / 4),
+    ring32: new Int32Array(ring.buffer, ring.at, vringPackedRingBytes(size) / 4),
     ring16: new Uint16Array(ring.buffer, ring.at, vringPackedRingBytes(size) / 2),
-    driverEvent: new Uint32Array(driver.buffer, driver.at, 1),
-    deviceEvent: new Uint32Array(device.buffer, device.at, 1),
+    driverEvent: new Int32Array(driver.buffer, driver.at, 1),
+    deviceEvent: new Int32Array(device.buffer, device.at, 1),
   };
   const inflight = queue
     ? openPackedInflight(queue, size, parts.ring16, base)

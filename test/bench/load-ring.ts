@@ -114,8 +114,8 @@ export class PackedLoadRing implements LoadRing {
   readonly #eventIdx: boolean;
   readonly #ring32: Uint32Array;
   readonly #ring16: Uint16Array;
-  readonly #driverEvent: Uint32Array;
-  readonly #deviceEvent: Uint32Array;
+  readonly #driverEvent: Int32Array;
+  readonly #deviceEvent: Int32Array;
   /** By head: address and length of its table. */
   readonly #tables: Uint32Array;
   #avail = 0;
@@ -132,10 +132,12 @@ export class PackedLoadRing implements LoadRing {
     const { desc, avail, used } = packedRingPlace(memory.layout.rings[queue]!, size);
     this.#size = size;
     this.#eventIdx = eventIdx;
+    const driverEvent = memory.words(avail, 1);
+    const deviceEvent = memory.words(used, 1);
     this.#ring32 = memory.words(desc, size * DESC_WORDS);
     this.#ring16 = memory.halves(desc, size * 2 * DESC_WORDS);
-    this.#driverEvent = memory.words(avail, 1);
-    this.#deviceEvent = memory.words(used, 1);
+    this.#driverEvent = new Int32Array(driverEvent.buffer, driverEvent.byteOffset, 1);
+    this.#deviceEvent = new Int32Array(deviceEvent.buffer, deviceEvent.byteOffset, 1);
     this.#tables = new Uint32Array(size * DESC_WORDS);
     this.disarmCalls();
   }

@@ -13,9 +13,10 @@ import { type LoopState, SHARED_WORDS } from '../../src/loop/loop-state.ts';
 import type { ReactorSink } from '../../src/worker/reactor.ts';
 import { UringReactor } from '../../src/worker/uring-reactor.ts';
 import { HostSpace } from '../support/host-space.ts';
+import type { RingDriver } from '../support/mock-driver.ts';
 import { blk, placeRequest } from '../support/mock-driver-blk.ts';
 import { LIMITS } from '../support/mock-driver-decode.ts';
-import { DATA_AT, type RingSetup, ringSetup } from '../support/mock-driver-setup.ts';
+import { DATA_AT, packedSetup, type RingSetup, ringSetup } from '../support/mock-driver-setup.ts';
 import { MicroKernel } from './micro-kernel.ts';
 
 const RING_SIZE = 256;
@@ -31,10 +32,11 @@ const DATA_BYTES = 2 ** 20;
 export interface RequestShape {
   readonly segments: number;
   readonly indirect: boolean;
+  readonly packed: boolean;
 }
 
 export class MicroRig implements ReactorSink {
-  readonly setup: RingSetup;
+  readonly setup: RingSetup<RingDriver>;
   readonly requestCount: number;
   readonly requestBytes: number;
   readonly kernel: MicroKernel;
@@ -42,11 +44,12 @@ export class MicroRig implements ReactorSink {
   readonly #device = new LoopDevice(1);
   readonly #reactor: UringReactor;
 
-  constructor({ segments, indirect }: RequestShape) {
+  constructor({ segments, indirect, packed }: RequestShape) {
     const descriptors = segments + FRAME_DESCRIPTORS;
     this.requestCount = Math.min(WAVE_MAX, Math.floor(RING_SIZE / descriptors));
     this.requestBytes = segments * SEGMENT_BYTES;
-    this.setup = ringSetup({ size: RING_SIZE, eventIdx: true, regions: [[DATA_AT, DATA_BYTES]] });
+    const setupOf = packed ? packedSetup : ringSetup;
+    this.setup = setupOf({ size: RING_SIZE, eventIdx: true, regions: [[DATA_AT, DATA_BYTES]] });
     const { ram, driver } = this.setup;
     const cuts = Array.from({ length: segments }, (_, i) => (i + 1) * SEGMENT_BYTES);
     let at = DATA_AT;

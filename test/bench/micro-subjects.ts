@@ -22,12 +22,17 @@ export interface Subject {
   readonly wave: () => number;
 }
 
-const SHAPES: readonly RequestShape[] = [false, true].flatMap((indirect) =>
-  [1, 4, 32].map((segments) => ({ segments, indirect })),
-);
+const SHAPES: readonly RequestShape[] = [
+  ...[false, true].flatMap((indirect) =>
+    [1, 4, 32].map((segments) => ({ segments, indirect, packed: false })),
+  ),
+  { segments: 4, indirect: false, packed: true },
+  { segments: 1, indirect: true, packed: true },
+];
 
-function named(what: string, { segments, indirect }: RequestShape): string {
-  return `${what}, ${segments} ${segments === 1 ? 'segment' : 'segments'}, ${indirect ? 'indirect' : 'direct'}`;
+function named(what: string, { segments, indirect, packed }: RequestShape): string {
+  const pieces = `${segments} ${segments === 1 ? 'segment' : 'segments'}`;
+  return `${what}, ${pieces}, ${indirect ? 'indirect' : 'direct'}${packed ? ', packed' : ''}`;
 }
 
 /** Popped off the avail ring, walked, decoded. */
@@ -87,7 +92,7 @@ function sqeSubject(): Subject {
 
 /** From the CQE to the used element, published. */
 function completionSubject(): Subject {
-  const rig = new MicroRig({ segments: 1, indirect: false });
+  const rig = new MicroRig({ segments: 1, indirect: false, packed: false });
   const wave = () => {
     rig.offer();
     rig.serve();

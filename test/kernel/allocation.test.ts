@@ -70,8 +70,8 @@ function allocatedBytes(collections: readonly Collection[]): number {
 }
 
 /** The collections of a vloop in steady state, and the requests that it answered meanwhile. */
-async function underLoad(vloop: VloopProcess, socket: string, kind: string) {
-  const argv = [process.execPath, LOAD, socket, kind, String(WARM_UP), String(REQUESTS)];
+async function underLoad(vloop: VloopProcess, socket: string, kind: string, layout: string) {
+  const argv = [process.execPath, LOAD, socket, kind, String(WARM_UP), String(REQUESTS), layout];
   const load = new BoundedProcess(argv);
   closers.push(() => load.kill());
   const said = (text: string) =>
@@ -118,23 +118,28 @@ async function expectGarbage(
   socket: string,
   kind: string,
   mostBytes: number,
+  layout = 'split',
 ): Promise<void> {
   const complaints: string[] = [];
   while (complaints.length < LOADS_MAX) {
-    const found = complaint(await underLoad(vloop, socket, kind), mostBytes);
+    const found = complaint(await underLoad(vloop, socket, kind, layout), mostBytes);
     if (found === null) return;
     complaints.push(found);
   }
   throw new Error(complaints.join('\n'));
 }
 
-test.each(['read', 'write'])(
-  '%s through io_uring, hot file: no garbage',
-  async (kind) => {
+test.each([
+  ['read', 'split'],
+  ['write', 'split'],
+  ['read', 'packed'],
+])(
+  '%s through io_uring, hot file, %s rings: no garbage',
+  async (kind, layout) => {
     const disk = new ServedDisk({ content: noise(16 * 2 ** 20, 5) });
     closers.push(() => disk.close());
     await disk.startVloop(['--direct-io=off', '--io-path=engine'], { nodeFlags: NODE_FLAGS });
-    await expectGarbage(disk.vloop, disk.socket, kind, 1);
+    await expectGarbage(disk.vloop, disk.socket, kind, 1, layout);
   },
   TIMEOUT_MS,
 );

@@ -23,9 +23,12 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-test(
-  'a front-end that ends does not take compiled code with it',
-  async () => {
+test.each([
+  ['split rings', ['--ring=128']],
+  ['packed rings and split ones in turns', ['--packed', '--ring=128']],
+])(
+  'a front-end that ends does not take compiled code with it: %s',
+  async (_, everyOther) => {
     const disk = new ServedDisk();
     closers.push(() => disk.close());
     const args = ['--memory=16M', `--socket-path=${disk.socket}`];
@@ -33,7 +36,14 @@ test(
     closers.push(() => vloop.kill());
     for (let i = 0; i < FRONT_ENDS; i++) {
       const collected = vloop.stdout.split('Mark-Compact').length;
-      const load = ['--wait=spin', '--seconds=0.4', '--warm-seconds=0.1', '--ceiling-seconds=0'];
+      const layout = i % 2 === 0 ? [] : everyOther;
+      const load = [
+        ...layout,
+        '--wait=spin',
+        '--seconds=0.4',
+        '--warm-seconds=0.1',
+        '--ceiling-seconds=0',
+      ];
       await mustRun([process.execPath, LOAD, disk.socket, ...load], TIMEOUT_MS);
       const since = vloop.stdout.split('Mark-Compact').length - collected;
       expect(since, 'collections of the whole heap').toBeGreaterThan(1);

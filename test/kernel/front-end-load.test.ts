@@ -37,6 +37,8 @@ describe('verify mode finds data right', () => {
   test.each([
     ['indirect chains, sleeping', []],
     ['direct chains, spinning', ['--direct', '--wait=spin', '--segments=8']],
+    ['packed rings', ['--packed', '--ring=77', '--segments=3', '--size=12288', '--queues=2']],
+    ['packed rings without EVENT_IDX', ['--packed', '--no-event-idx', '--depth=4']],
     ['without EVENT_IDX', ['--no-event-idx', '--depth=1']],
     ['several queues, each as deep as its ring', ['--queues=3', '--depth=128', '--size=512']],
     ['large requests of many segments', ['--size=65536', '--segments=128', '--depth=4']],

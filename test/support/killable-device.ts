@@ -160,9 +160,9 @@ export class KillableDevice {
     const parts = {
       size,
       ring16,
-      ring32: this.#counted(new Uint32Array(...ring, ringBytes / 4)),
-      driverEvent: new Uint32Array(...this.#part(place.avail, eventBytes), 1),
-      deviceEvent: this.#counted(new Uint32Array(...this.#part(place.used, eventBytes), 1)),
+      ring32: this.#counted(new Int32Array(...ring, ringBytes / 4)),
+      driverEvent: new Int32Array(...this.#part(place.avail, eventBytes), 1),
+      deviceEvent: this.#counted(new Int32Array(...this.#part(place.used, eventBytes), 1)),
     };
     const start = { avail: PACKED_BASE & 0xffff, used: PACKED_BASE & 0xffff };
     const options = { eventIdx: this.#eventIdx, indirect: true, ...start, inflight };

@@ -36,8 +36,8 @@ export class NaivePackedVring {
   readonly #indirect: boolean;
   /** Buffer ids in flight, and how many descriptors each has. */
   readonly #inFlight = new Map<bigint, bigint>();
-  /** Descriptors whose flags the driver may not see yet: the first used one since `publish`. */
-  #held: { spot: Spot; flags: bigint } | null = null;
+  /** What the driver may not see yet: id and flags of the first used descriptor since `publish`. */
+  #held: { spot: Spot; word: bigint } | null = null;
   #avail: Spot;
   #used: Spot;
   #published: Spot;
@@ -102,9 +102,9 @@ export class NaivePackedVring {
     const flags = spot.wrap * (2n ** AVAIL_BIT + 2n ** USED_BIT) + (written > 0n ? WRITE : 0n);
     const at = this.#at.desc + 16 * Number(spot.index);
     this.#write(at + 8, 4, written);
-    this.#write(at + 12, 2, id);
-    if (this.#held === null) this.#held = { spot, flags };
-    else this.#write(at + 14, 2, flags);
+    const word = id + flags * 2n ** 16n;
+    if (this.#held === null) this.#held = { spot, word };
+    else this.#write(at + 12, 4, word);
     for (let i = this.#inFlight.get(id)!; i > 0n; i--) this.#used = this.#next(this.#used);
     this.#inFlight.delete(id);
   }
@@ -113,7 +113,7 @@ export class NaivePackedVring {
     const held = this.#held;
     if (held === null) return false;
     this.#held = null;
-    this.#write(this.#at.desc + 16 * Number(held.spot.index) + 14, 2, held.flags);
+    this.#write(this.#at.desc + 16 * Number(held.spot.index) + 12, 4, held.word);
     const wish = naiveRead(this.ram, this.#at.avail + 2, 2)! % 4n;
     const offset = naiveRead(this.ram, this.#at.avail, 2)!;
     let called = wish !== 1n;

@@ -12,10 +12,13 @@ export function storeRelease16(ring: Uint16Array, index: number, value: number):
   ring[index] = value;
 }
 
-export function loadAcquire32(ring: Uint32Array, index: number): number {
+export function loadAcquire32(ring: Int32Array, index: number): number {
   return ring[index]!;
 }
 
-export function storeRelease32(ring: Uint32Array, index: number, value: number): void {
+export function storeRelease32(ring: Int32Array, index: number, value: number): void {
   ring[index] = value;
 }
+
+/** Nothing here reorders loads. */
+export function fenceLoads(): void {}

@@ -2,12 +2,13 @@
  * A front-end at full speed, as a process of its own: chains are written once and offered again and again,
  * so that it allocates nothing a request and its garbage collector is nobody's business. Says "warm" after
  * a warm-up, waits for SIGUSR2, and says "done" with the requests it counted. Every status is checked.
- * Arguments: socket, kind (read, write), warm-up requests, requests. Half of them have their data in PIECES.
+ * Arguments: socket, kind (read, write), warm-up requests, requests, packed for packed rings (whose mock driver
+ * does allocate). Half of the requests have their data in PIECES.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { signalEventfd } from '../../src/sys/eventfd.ts';
-import type { MockDriver } from './mock-driver.ts';
+import type { RingDriver } from './mock-driver.ts';
 import { blk, placeRequest } from './mock-driver-blk.ts';
 import { MockFrontEnd } from './mock-frontend.ts';
 import { PLACE_BYTES } from './mock-frontend-queue.ts';
@@ -26,17 +27,18 @@ const PAUSE_MS = 0.1;
 const PAUSE_EVERY = 8;
 const ANSWER_TIMEOUT_MS = 10_000;
 
-const [socket, kind, warmUp, count] = process.argv.slice(2);
+const [socket, kind, warmUp, count, layout] = process.argv.slice(2);
 const frontEnd = await MockFrontEnd.start(socket!, {
   queueCount: QUEUES,
   placeCount: 0,
   queueSize: 256,
+  packed: layout === 'packed',
   moreRegions: [[LOAD_AT, QUEUES * DEPTH * PLACE_BYTES]],
 });
 
 /** A queue with all its requests in place, and where their statuses are by head. */
 class LoadedQueue {
-  readonly driver: MockDriver;
+  readonly driver: RingDriver;
   readonly #kickFd: number;
   readonly #heads = new Uint16Array(DEPTH);
   readonly #statusAt: Uint32Array;
@@ -44,8 +46,8 @@ class LoadedQueue {
   inFlight = 0;
 
   constructor(index: number) {
-    const { driver, kickFd } = frontEnd.queues[index]!;
-    const { ram } = driver;
+    const { ring: driver, kickFd } = frontEnd.queues[index]!;
+    const { ram } = frontEnd.shared;
     this.driver = driver;
     this.#kickFd = kickFd;
     this.#statusAt = new Uint32Array(driver.size);
