@@ -3,6 +3,7 @@
  * rendering with the file, so the document cannot go stale. Pure: returns the text.
  */
 
+import * as deviceState from './device-state.ts';
 import * as inflight from './inflight.ts';
 import * as ioUring from './io-uring.ts';
 import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
@@ -16,6 +17,7 @@ const ROOMS: ReadonlyArray<readonly [file: string, module: Readonly<Record<strin
   ['virtio-blk.ts', virtioBlk],
   ['vhost-user.ts', vhostUser],
   ['inflight.ts', inflight],
+  ['device-state.ts', deviceState],
   ['io-uring.ts', ioUring],
   ['linux.ts', linux],
 ];

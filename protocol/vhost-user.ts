@@ -63,6 +63,17 @@ export const vhostUserLog = struct('vhost_user_log', SOURCE, 16, {
   mmap_offset: ['u64', 'offset in the fd that came with the message'],
 });
 
+export const vhostTransferState = struct('vhost_transfer_state', SOURCE, 8, {
+  direction: ['u32', '0 save: back-end to front-end, 1 load'],
+  phase: ['u32', '0: all vrings are stopped'],
+});
+
+export const VHOST_USER_TRANSFER_STATE_DIRECTION_SAVE = 0;
+export const VHOST_USER_TRANSFER_STATE_DIRECTION_LOAD = 1;
+export const VHOST_USER_TRANSFER_STATE_PHASE_STOPPED = 0;
+/** In the reply to SET_DEVICE_STATE_FD: no fd comes with it. Bits 0-7 are an error. */
+export const VHOST_USER_DEVICE_STATE_NOFD_MASK = 0x100;
+
 /** A bit of the dirty log stands for a page of this size, whatever the machines' pages are. */
 export const VHOST_LOG_PAGE = 0x1000;
 
@@ -347,6 +358,37 @@ export const vhostUserMessages = {
     needs: INBAND,
     meaning: 'starts a ring, or kicks it, in place of its eventfd',
   }),
+  RESET_DEVICE: row('RESET_DEVICE', 34, {
+    ...ACK,
+    payload: null,
+    needs: VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+    meaning: 'stops and disables all rings; the device is as it was at first',
+  }),
+  SET_STATUS: row('SET_STATUS', 39, {
+    ...ACK,
+    payload: U64,
+    needs: VHOST_USER_PROTOCOL_F_STATUS,
+    meaning: 'tells the virtio device status',
+  }),
+  GET_STATUS: row('GET_STATUS', 40, {
+    ...GET,
+    payload: null,
+    needs: VHOST_USER_PROTOCOL_F_STATUS,
+    meaning: 'the virtio device status that was told last',
+  }),
+  SET_DEVICE_STATE_FD: row('SET_DEVICE_STATE_FD', 42, {
+    payload: vhostTransferState,
+    fds: 1,
+    reply: 'payload',
+    needs: VHOST_USER_PROTOCOL_F_DEVICE_STATE,
+    meaning: 'transfers what the guest has set of the disk (writeback), out or in',
+  }),
+  CHECK_DEVICE_STATE: row('CHECK_DEVICE_STATE', 43, {
+    ...GET,
+    payload: null,
+    needs: VHOST_USER_PROTOCOL_F_DEVICE_STATE,
+    meaning: 'whether the transfer went well',
+  }),
   GET_MAX_MEM_SLOTS: row('GET_MAX_MEM_SLOTS', 36, {
     ...GET,
     payload: null,
@@ -423,12 +465,7 @@ export const vhostUserUnserved = codes('VHOST_USER (not served)', SOURCE, {
   VHOST_USER_POSTCOPY_LISTEN: 29,
   VHOST_USER_POSTCOPY_END: 30,
   VHOST_USER_GPU_SET_SOCKET: 33,
-  VHOST_USER_RESET_DEVICE: 34,
-  VHOST_USER_SET_STATUS: 39,
-  VHOST_USER_GET_STATUS: 40,
   VHOST_USER_GET_SHARED_OBJECT: 41,
-  VHOST_USER_SET_DEVICE_STATE_FD: 42,
-  VHOST_USER_CHECK_DEVICE_STATE: 43,
   VHOST_USER_GET_SHMEM_CONFIG: 44,
 });
 

@@ -12,6 +12,7 @@ import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
 import { openChannel, watchEventfd } from './connection-channel.ts';
+import { receiveState, sendState } from './connection-state.ts';
 import { Hold } from './hold.ts';
 import { type Message, MessageDecoder } from './message-decoder.ts';
 import { MessageTrace } from './message-trace.ts';
@@ -64,6 +65,8 @@ export class Connection {
       createEventfd,
       watchEventfd,
       openChannel: this.#trace?.channels(openChannel) ?? openChannel,
+      sendState,
+      receiveState,
       after(milliseconds, callback) {
         const timer = setTimeout(callback, milliseconds);
         return () => clearTimeout(timer);

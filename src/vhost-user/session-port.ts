@@ -16,6 +16,7 @@ export interface SessionDisk {
   readonly features: bigint;
   readonly queueCount: number;
   readonly memorySlotCount: number;
+  readonly writeback: boolean;
   configSpace(): Uint8Array;
   setFeatures(acked: bigint): Promise<void>;
   setWriteback(writeback: boolean): Promise<void>;
@@ -96,6 +97,10 @@ export interface SessionPort {
   watchEventfd(fd: number, onSignal: () => void): EventfdWatch;
   /** Takes the fd over, unless the answer is null: then it is no connected unix socket. */
   openChannel(fd: number, events: ChannelEvents): ChannelSocket | null;
+  /** Writes everything to an fd, which it takes over. Bounded; null, or why not. */
+  sendState(fd: number, bytes: Uint8Array): Promise<string | null>;
+  /** Reads an fd to its end. Takes it over, bounded; the bytes, or why not. */
+  receiveState(fd: number, limitBytes: number): Promise<Uint8Array | string>;
   /** Calls back once; what is answered takes that back. */
   after(milliseconds: number, callback: () => void): () => void;
   /** Something that a person should read; `level` as in pino. */

@@ -26,6 +26,17 @@ export class SessionVring {
     this.index = index;
   }
 
+  /** It is stopped, and nothing has been said of it. */
+  forget(): void {
+    this.size = 0;
+    this.base = 0;
+    this.addresses = null;
+    this.logGuestAddress = -1;
+    this.started = false;
+    this.enabled = false;
+    this.drained = true;
+  }
+
   /** Replaces an eventfd; answers the old one, which the caller closes, or -1. */
   replaceFd(which: VringFd, fd: number): number {
     const old = this.fds[which];

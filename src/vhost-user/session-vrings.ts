@@ -71,6 +71,15 @@ export class SessionVrings {
     for (const vring of this.#vrings) await this.enable(vring, enabled);
   }
 
+  /** All vrings as they were at first: stopped, disabled, with nothing said of them but their eventfds. */
+  async reset(): Promise<void> {
+    for (const vring of this.#vrings) {
+      if (vring.started) await this.#port.disk.stopVring(vring.index);
+      this.#close(vring.replaceFd('kick', -1));
+      vring.forget();
+    }
+  }
+
   /** Closes every eventfd; the vrings have been stopped. */
   closeFds(): void {
     for (const vring of this.#vrings) {

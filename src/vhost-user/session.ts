@@ -42,6 +42,7 @@ import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
 import { PROTOCOL_FEATURES, requireProtocolFeatures } from './protocol-features.ts';
 import { SessionChannel } from './session-channel.ts';
+import { SessionDevice } from './session-device.ts';
 import { SessionInband } from './session-inband.ts';
 import { SessionIotlb } from './session-iotlb.ts';
 import { SessionLog } from './session-log.ts';
@@ -72,6 +73,7 @@ export class Session {
   #protocolFeatures = 0n;
   readonly #channel: SessionChannel;
   readonly #inband: SessionInband;
+  readonly #device: SessionDevice;
   #refusals = 0;
 
   constructor(port: SessionPort) {
@@ -86,6 +88,9 @@ export class Session {
     this.#log = new SessionLog(port, this.#vrings);
     this.#channel = new SessionChannel(port, negotiated, () => !this.#vrings.anyStarted);
     this.#iotlb = new SessionIotlb(port, () => this.#channel.current);
+    this.#device = new SessionDevice(port, this.#vrings, this.#features, (error) =>
+      this.#sayRefused(error),
+    );
   }
 
   /**
@@ -138,6 +143,7 @@ export class Session {
   /** Why another process cannot take over at this moment, or null. Between messages only. */
   get pinned(): string | null {
     if (this.#inband.inUse) return 'it has in-band notifications';
+    if (this.#device.pinned !== null) return this.#device.pinned;
     return this.#channel.isWaiting ? 'a message of the back-end is unanswered' : null;
   }
 
@@ -152,6 +158,7 @@ export class Session {
       features: encodeWord(this.#features.word),
       featuresSet: this.#features.set,
       protocolFeatures: encodeWord(this.#protocolFeatures),
+      status: encodeWord(this.#device.status),
       configStale: this.#channel.configStale,
       channelFd: this.#channel.fd,
       logEventFd: this.#log.eventFd,
@@ -167,6 +174,7 @@ export class Session {
     }
     this.#features.word = decodeWord(state.features);
     this.#features.set = state.featuresSet;
+    this.#device.status = decodeWord(state.status);
     this.#channel.configStale = state.configStale;
     if (state.logEventFd >= 0) await this.#log.adopt(state.logEventFd);
     if (state.channelFd >= 0) this.#channel.set([state.channelFd]);
@@ -250,7 +258,7 @@ export class Session {
       case M.SET_BACKEND_REQ_FD:
         return this.#channel.set(fds);
       default:
-        throw new ProtocolError(`${row.name} is not served`);
+        return this.#device.handle(row, message);
     }
   }
 

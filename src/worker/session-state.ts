@@ -13,7 +13,7 @@ import type { InflightDescription } from './inflight-memory.ts';
 import type { LogState } from './shared-log.ts';
 
 /** Of the structures below and of the steps of hand-over.ts and take-over.ts. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 export interface RegionState {
   readonly region: RegionDescription;
@@ -49,6 +49,8 @@ export interface SessionState {
   readonly features: string;
   readonly featuresSet: boolean;
   readonly protocolFeatures: string;
+  /** The virtio device status. */
+  readonly status: string;
   readonly configStale: boolean;
   /** The socket for messages of the back-end. */
   readonly channelFd: number;

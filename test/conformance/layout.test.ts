@@ -25,6 +25,8 @@ const WITHOUT_HEADER = [
   'vhost_user_config',
   'vhost_user_inflight',
   'vhost_user_log',
+  'vhost_transfer_state',
+  'disk_state',
   'QueueRegionSplit',
   'DescStateSplit',
   'QueueRegionPacked',

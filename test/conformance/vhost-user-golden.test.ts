@@ -81,6 +81,11 @@ const GOLDEN: readonly Golden[] = [
   },
   {
     // An update, readable and writable; the C struct has six bytes more than its fields.
+    layout: vhostUser.vhostTransferState,
+    bytes: '01000000 00000000',
+    fields: { direction: 1n, phase: 0n },
+  },
+  {
     layout: vhostUser.vhostUserLog,
     bytes: '0080000000000000 0010000000000000',
     fields: { mmap_size: 0x8000n, mmap_offset: 0x1000n },
@@ -202,9 +207,14 @@ test('front-end messages have the codes of the protocol', () => {
     GET_INFLIGHT_FD: 31,
     SET_INFLIGHT_FD: 32,
     VRING_KICK: 35,
+    RESET_DEVICE: 34,
     GET_MAX_MEM_SLOTS: 36,
     ADD_MEM_REG: 37,
     REM_MEM_REG: 38,
+    SET_STATUS: 39,
+    GET_STATUS: 40,
+    SET_DEVICE_STATE_FD: 42,
+    CHECK_DEVICE_STATE: 43,
     GET_VRING_BASE_SKIP_DRAIN: 45,
   });
 });

@@ -80,6 +80,10 @@ export class RecordingDisk implements SessionDisk {
     this.#fds = fds;
   }
 
+  get writeback(): boolean {
+    return (this.callsOf('setWriteback').at(-1)?.[0] ?? true) as boolean;
+  }
+
   configSpace(): Uint8Array {
     return this.config;
   }
@@ -243,6 +247,10 @@ export class RecordedSession {
   readonly session: Session;
   readonly port: SessionPort;
   readonly replies: Reply[] = [];
+  /** Device state that went out, what comes in next, and why transfers fail, if they do. */
+  readonly sentStates: Uint8Array[] = [];
+  stateToReceive = new Uint8Array(0);
+  transferFailure: string | null = null;
   /** Fds that went with replies. */
   readonly repliedFds: number[] = [];
   readonly logLines: Array<{ level: string; text: string; error: string }> = [];
@@ -277,6 +285,15 @@ export class RecordedSession {
         };
       },
       openChannel: (fd, events) => this.#openChannel(fd, events),
+      sendState: async (fd, bytes) => {
+        this.fds.close(fd);
+        this.sentStates.push(bytes);
+        return this.transferFailure;
+      },
+      receiveState: async (fd) => {
+        this.fds.close(fd);
+        return this.transferFailure ?? this.stateToReceive;
+      },
       after: (milliseconds, callback) => {
         this.timers.set(callback, milliseconds);
         return () => this.timers.delete(callback);

@@ -16,6 +16,7 @@ import {
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostSingleMemoryRegion,
+  vhostTransferState,
   vhostUserConfigHead,
   vhostUserHeader,
   vhostUserLog,
@@ -107,6 +108,11 @@ export function vringAddrPayload(index: number, text: VringAddrText): Uint8Array
     used_user_addr: text.used,
     log_guest_addr: text.log ?? 0,
   });
+}
+
+/** SET_DEVICE_STATE_FD: 0 save, 1 load. */
+export function transferPayload(direction: number, phase = 0): Uint8Array {
+  return encodeLayout(vhostTransferState, { direction, phase });
 }
 
 /** SET_LOG_BASE. */

@@ -44,9 +44,14 @@ const FIXED: Readonly<Record<number, readonly [bytes: number, fds: number | 'bit
   21: [0, 1],
   22: [32, 0],
   35: [8, 0],
+  34: [0, 0],
   36: [0, 0],
   37: [40, 1],
   38: [40, 'maybe'],
+  39: [8, 0],
+  40: [0, 0],
+  42: [8, 1],
+  43: [0, 0],
   45: [8, 0],
 };
 /** With the padding of C or without it. */

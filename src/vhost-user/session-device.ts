@@ -1,0 +1,81 @@
+/**
+ * The messages about a device as a whole: its status, its reset, and its state for the other side of a
+ * migration. Source: vhost-user.rst, VHOST_USER_SET_STATUS, RESET_DEVICE, SET_DEVICE_STATE_FD.
+ */
+import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user.ts';
+import type { Message } from './message-decoder.ts';
+import { encodeU64Reply } from './message-encoder.ts';
+import { ProtocolError } from './protocol-error.ts';
+import type { SessionPort } from './session-port.ts';
+import { SessionTransfer } from './session-transfer.ts';
+import type { AckedFeatures, SessionVrings } from './session-vrings.ts';
+
+export class SessionDevice {
+  readonly #port: SessionPort;
+  readonly #vrings: SessionVrings;
+  readonly #features: AckedFeatures;
+  readonly #transfer: SessionTransfer;
+  /** The virtio device status, as the front-end has told it last. */
+  status = 0n;
+
+  constructor(
+    port: SessionPort,
+    vrings: SessionVrings,
+    features: AckedFeatures,
+    sayRefused: (error: ProtocolError) => void,
+  ) {
+    this.#port = port;
+    this.#vrings = vrings;
+    this.#features = features;
+    this.#transfer = new SessionTransfer(port, () => !vrings.anyStarted, sayRefused);
+  }
+
+  /** Why another process cannot take over at this moment, or null. */
+  get pinned(): string | null {
+    return this.#transfer.isUnderWay ? 'its device state is being transferred' : null;
+  }
+
+  /** Carries a message out. The reply's bytes, or null when an acknowledgement is all there is. */
+  async handle(row: MessageRow, { payload, fds }: Message): Promise<Uint8Array | null> {
+    switch (row) {
+      case M.SET_DEVICE_STATE_FD:
+        return this.#transfer.begin(payload, fds);
+      case M.CHECK_DEVICE_STATE:
+        return await this.#transfer.check();
+      case M.SET_STATUS:
+        return this.#setStatus(payload.getBigUint64(0, true));
+      case M.GET_STATUS:
+        return encodeU64Reply(row.code, this.status);
+      case M.RESET_DEVICE:
+        return await this.#reset();
+      default:
+        throw new ProtocolError(`${row.name} is not served`);
+    }
+  }
+
+  /**
+   * Only taken note of, a 0 as well: QEMU 7.2 sends it before GET_VRING_BASE, and every QEMU whenever the
+   * machine stops. Whoever wants a reset sends RESET_DEVICE.
+   */
+  #setStatus(status: bigint): null {
+    if (status > 0xffn) {
+      throw new ProtocolError(
+        `${M.SET_STATUS.name}: u64=0x${status.toString(16)}, expected a byte`,
+      );
+    }
+    this.status = status;
+    return null;
+  }
+
+  /** Rings, features, cache mode and status; memory, eventfds and the connection's features stay. */
+  async #reset(): Promise<null> {
+    const { disk } = this.#port;
+    await this.#vrings.reset();
+    this.#features.word = 0n;
+    this.#features.set = false;
+    this.status = 0n;
+    await disk.setFeatures(0n);
+    await disk.setWriteback(true);
+    return null;
+  }
+}
