@@ -42,6 +42,8 @@ export type LoadOptions = {
   /** Only so much of the disk is used. 0: all of it. */
   spanBytes: number;
   eventIdx: boolean;
+  /** Has requests in flight recorded (INFLIGHT_SHMFD). */
+  inflight: boolean;
   wait: 'sleep' | 'spin';
   verify: boolean;
   seconds: number;
@@ -69,6 +71,7 @@ export const usage = `node test/bench/front-end-load.ts SOCKET... [options]
   --hot-blocks=N             use only N blocks, spread over the disk (all)
   --span-mib=N               use only the start of the disk (all)
   --no-event-idx             without VIRTIO_RING_F_EVENT_IDX
+  --inflight                 requests in flight are recorded (INFLIGHT_SHMFD)
   --wait=sleep|spin          for completions (sleep)
   --verify                   stamp blocks, check every byte that is read
   --seconds=N --warm-seconds=N   (1, 0.3)
@@ -100,6 +103,7 @@ export function parseLoadOptions(argv: readonly string[]): LoadOptions {
       'hot-blocks': text,
       'span-mib': text,
       'no-event-idx': flag,
+      inflight: flag,
       wait: text,
       verify: flag,
       seconds: text,
@@ -133,6 +137,7 @@ export function parseLoadOptions(argv: readonly string[]): LoadOptions {
     hotBlocks: whole('hot-blocks', 0, 0, 2 ** 31),
     spanBytes: whole('span-mib', 0, 0, 2 ** 30) * MIB,
     eventIdx: !values['no-event-idx'],
+    inflight: values.inflight,
     wait: oneOf('wait', values.wait, ['sleep', 'spin']),
     verify: values.verify,
     seconds: seconds('seconds', 1),

@@ -2,10 +2,12 @@
  * The load generator's vhost-user session: negotiates, shares the memory, starts the queues, and stops them at the
  * end. A well-behaved front-end, so that any back-end can be driven. Message order as QEMU's.
  */
+import { closeSync } from 'node:fs';
 import { bitsToWord } from '../../protocol/layout.ts';
 import {
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostUserConfigHead,
@@ -29,6 +31,7 @@ import { PACKED_BASE } from '../support/mock-driver-packed.ts';
 import { VhostUserClient } from '../support/vhost-user-client.ts';
 import {
   configPayload,
+  inflightPayload,
   replyU64,
   singleRegionPayload,
   u64Payload,
@@ -77,6 +80,7 @@ export class LoadSession {
     const client = await VhostUserClient.connect(socket);
     try {
       const capacityBytes = await negotiate(client, options);
+      if (options.inflight) await handInflight(client, options.queues, memory.ringSize);
       for (const region of memory.shared.regions)
         await must(client, 'ADD_MEM_REG', singleRegionPayload(region), [region.fd]);
       for (let queue = 0; queue < options.queues; queue++)
@@ -102,11 +106,11 @@ export class LoadSession {
 async function negotiate(client: VhostUserClient, options: LoadOptions): Promise<number> {
   const offered = replyU64(await client.request('GET_FEATURES'));
   const protocol = replyU64(await client.request('GET_PROTOCOL_FEATURES'));
-  if ((protocol & PROTOCOL_FEATURES) !== PROTOCOL_FEATURES)
-    throw new Error(
-      `the back-end has protocol features ${protocol}, expected ${PROTOCOL_FEATURES}`,
-    );
-  client.send('SET_PROTOCOL_FEATURES', u64Payload(PROTOCOL_FEATURES));
+  const inflight = options.inflight ? bitsToWord(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) : 0n;
+  const needed = PROTOCOL_FEATURES | inflight;
+  if ((protocol & needed) !== needed)
+    throw new Error(`the back-end has protocol features ${protocol}, expected ${needed}`);
+  client.send('SET_PROTOCOL_FEATURES', u64Payload(needed));
   const queueLimit = replyU64(await client.request('GET_QUEUE_NUM'));
   if (queueLimit < options.queues)
     throw new Error(`the back-end has ${queueLimit} queues, expected ${options.queues}`);
@@ -123,6 +127,17 @@ async function negotiate(client: VhostUserClient, options: LoadOptions): Promise
   const request = configPayload(0, new Uint8Array(CONFIG_BYTES));
   const { payload } = await client.request('GET_CONFIG', request);
   return Number(payload.getBigUint64(vhostUserConfigHead.sizeBytes, true)) * SECTOR_SIZE;
+}
+
+/** As QEMU does: a region is made, and handed over at once. */
+async function handInflight(client: VhostUserClient, queueCount: number, queueSize: number) {
+  const payload = inflightPayload({ queueCount, queueSize });
+  const { reply, fd } = await client.requestFd('GET_INFLIGHT_FD', payload);
+  try {
+    await must(client, 'SET_INFLIGHT_FD', new Uint8Array(reply.payload.buffer), [fd]);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 async function startQueue(
