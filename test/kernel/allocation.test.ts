@@ -131,10 +131,10 @@ async function expectGarbage(
 
 test.each([
   ['read', 'split'],
-  ['write', 'split'],
-  ['read', 'packed'],
+  ['write', 'split, recorded'],
+  ['read', 'packed, recorded'],
 ])(
-  '%s through io_uring, hot file, %s rings: no garbage',
+  '%s through io_uring, hot file, rings %s: no garbage',
   async (kind, layout) => {
     const disk = new ServedDisk({ content: noise(16 * 2 ** 20, 5) });
     closers.push(() => disk.close());

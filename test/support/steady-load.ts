@@ -2,8 +2,8 @@
  * A front-end at full speed, as a process of its own: chains are written once and offered again and again,
  * so that it allocates nothing a request and its garbage collector is nobody's business. Says "warm" after
  * a warm-up, waits for SIGUSR2, and says "done" with the requests it counted. Every status is checked.
- * Arguments: socket, kind (read, write), warm-up requests, requests, packed for packed rings (whose mock driver
- * does allocate). Half of the requests have their data in PIECES.
+ * Arguments: socket, kind (read, write), warm-up requests, requests, and "split" or "packed" rings (whose mock
+ * driver does allocate), with ", recorded" for an in-flight region. Half of the requests have their data in PIECES.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
@@ -32,7 +32,8 @@ const frontEnd = await MockFrontEnd.start(socket!, {
   queueCount: QUEUES,
   placeCount: 0,
   queueSize: 256,
-  packed: layout === 'packed',
+  packed: layout?.startsWith('packed') ?? false,
+  inflight: layout?.endsWith('recorded') ?? false,
   moreRegions: [[LOAD_AT, QUEUES * DEPTH * PLACE_BYTES]],
 });
 
