@@ -21,33 +21,48 @@ const ATTEMPTS = 3;
 const MACHINE_DIED = /Oops|BUG: |invalid opcode|Kernel panic/;
 
 /**
- * Two writers. What each has written it reads back from the disk, lets lie in the page cache for a moment
- * in which the machine may move, and compares. The guest's CPUs write little meanwhile (see ATTEMPTS).
- * The disk's growing is the sign to end.
+ * A writer reads back what it has written. A reader has the disk fill pages of memory that held another file
+ * a moment ago, lets them lie while the machine may move, and compares: a page that the device wrote and
+ * nobody marked shows that file. The guest's CPUs write little meanwhile (see ATTEMPTS). The disk's growing
+ * is the sign to end.
  */
 const script = `
 set -e
 size=$(cat /sys/block/vda/size)
 mkfs.ext4 -q -F /dev/vda 48M
 mount -t ext4 /dev/vda /mnt
-for pattern in 0 1 2; do dd if=/dev/urandom of=/tmp/pattern$pattern bs=1M count=2 2>/dev/null; done
+for n in 0 1 2; do
+  dd if=/dev/urandom of=/tmp/pattern$n bs=1M count=3 2>/dev/null
+  cp /tmp/pattern$n /mnt/fixed$n
+done
+sync
+same() {
+  if cmp $1 $2; then return; fi
+  echo "RESULT corrupt $1 is not $2"
+  exit 1
+}
 writer() {
   i=0
   while [ "$(cat /sys/block/vda/size)" = $size ]; do
-    dd if=/tmp/pattern$((i % 3)) of=/mnt/file$1 bs=256k conv=fsync 2>/dev/null
-    echo 1 >/proc/sys/vm/drop_caches
-    cat /mnt/file$1 >/dev/null
-    sleep 0.2
-    if ! cmp /mnt/file$1 /tmp/pattern$((i % 3)); then
-      echo "RESULT corrupt writer $1 round $i"
-      exit 1
-    fi
+    dd if=/tmp/pattern$((i % 3)) of=/mnt/written bs=256k conv=fsync 2>/dev/null
+    sleep 0.1
+    same /mnt/written /tmp/pattern$((i % 3))
     i=$((i + 1))
-    echo "VERIFIED $1 $i"
   done
 }
-writer 1 & one=$!
-writer 2 & two=$!
+reader() {
+  i=0
+  while [ "$(cat /sys/block/vda/size)" = $size ]; do
+    echo 1 >/proc/sys/vm/drop_caches
+    cat /mnt/fixed$((i % 3)) >/dev/null
+    sleep 0.3
+    same /mnt/fixed$((i % 3)) /tmp/pattern$((i % 3))
+    i=$((i + 1))
+    echo "VERIFIED $i"
+  done
+}
+writer & one=$!
+reader & two=$!
 wait $one
 wait $two
 umount /mnt
@@ -73,6 +88,8 @@ describe.skipIf(!opened.ok)('a guest under verified load', () => {
     script,
     cpus: 1,
     memoryMib: 512,
+    // Else the guest's CPU writes each page first, which QEMU notices by itself.
+    append: 'init_on_alloc=0',
     arguments: disk.qemuArguments('num-queues=2'),
   });
 

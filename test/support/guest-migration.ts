@@ -9,7 +9,8 @@ import type { Guest, GuestOptions } from './guest-vm.ts';
 import { eventually } from './waiting.ts';
 
 const MIGRATE_TIMEOUT_MS = 60_000;
-const BYTES_PER_SECOND = 512 * 2 ** 20;
+/** So that the guest runs on for a second or two, and the log has something to tell. */
+const BYTES_PER_SECOND = 96 * 2 ** 20;
 
 interface MigrationInfo {
   readonly status?: string;
