@@ -10,21 +10,20 @@ import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk } from '../support/guest-disk.ts';
 import { GuestLab } from '../support/guest-lab.ts';
 import { migrate, saysMore } from '../support/guest-migration.ts';
-import type { Guest, GuestReport } from '../support/guest-vm.ts';
 
 const MIB = 2 ** 20;
 const MOVES = 4;
+/**
+ * No multiple of 256 KiB: for one that is, QEMU 7.2's dirty log of its own emulated CPUs takes a short cut that
+ * loses writes. With 512 MiB a guest on QEMU's own disk died after three moves, with a little less it survived 25.
+ */
+const MEMORY_MIB = 512 - 1 / 8;
 const opened = await requireGuestAssets('live migration');
-
-/** QEMU's own emulator now and then loses what a CPU of the guest wrote while the machine moves. */
-const ATTEMPTS = 3;
-const MACHINE_DIED = /Oops|BUG: |invalid opcode|Kernel panic/;
 
 /**
  * A writer reads back what it has written. A reader has the disk fill pages of memory that held another file
  * a moment ago, lets them lie while the machine may move, and compares: a page that the device wrote and
- * nobody marked shows that file. The guest's CPUs write little meanwhile (see ATTEMPTS). The disk's growing
- * is the sign to end.
+ * nobody marked shows that file. The disk's growing is the sign to end.
  */
 const script = `
 set -e
@@ -84,55 +83,35 @@ describe.skipIf(!opened.ok)('a guest under verified load', () => {
 
   afterAll(() => lab?.close());
 
-  const optionsOn = (disk: GuestDisk) => ({
+  const optionsOn = (disk: GuestDisk, ring: string) => ({
     script,
-    cpus: 1,
-    memoryMib: 512,
+    memoryMib: MEMORY_MIB,
     // Else the guest's CPU writes each page first, which QEMU notices by itself.
     append: 'init_on_alloc=0',
-    arguments: disk.qemuArguments('num-queues=2'),
+    arguments: disk.qemuArguments(`num-queues=2,${ring}`),
   });
 
-  /** Moves a guest MOVES times and ends it; the machine that it ended on. */
-  async function moveAbout(watch: (guest: Guest) => void): Promise<GuestReport> {
-    let guest = await lab.boot(optionsOn(disks[0]!));
-    watch(guest);
-    await saysMore(guest, 'VERIFIED', 2);
-    for (let move = 1; move <= MOVES; move++) {
-      const moved = await migrate(lab, guest, optionsOn(disks[move % 2]!));
-      process.stdout.write(
-        `move ${move}: ${moved.totalMs} ms, ${moved.downtimeMs} ms of them stopped, the log was read ${moved.syncs} times\n`,
-      );
-      guest = moved.guest;
-      watch(guest);
-      await saysMore(guest, 'VERIFIED', 3);
-    }
-    const last = disks[MOVES % 2]!;
-    truncateSync(last.image, statSync(last.image).size + MIB);
-    last.process.signal('SIGHUP');
-    return await guest.finish();
-  }
-
-  test(`moves there and back, ${MOVES} times, and notices nothing`, async () => {
-    for (let attempt = 1; ; attempt++) {
-      let guest: Guest | undefined;
-      try {
-        const report = await moveAbout((current) => {
-          guest = current;
-        });
-        expect(report.value('fsck')).toBe('clean');
-        return;
-      } catch (error) {
-        const serial = guest?.serial ?? '';
-        expect(serial).not.toContain('RESULT corrupt');
-        if (!MACHINE_DIED.test(serial) || attempt === ATTEMPTS) throw error;
-        process.stderr.write(
-          `the guest's kernel died (attempt ${attempt}): once more\n${serial}\n`,
+  test.each(['packed=off', 'packed=on'])(
+    `moves there and back, ${MOVES} times, and notices nothing: %s`,
+    async (ring) => {
+      let guest = await lab.boot(optionsOn(disks[0]!, ring));
+      await saysMore(guest, 'VERIFIED', 2);
+      for (let move = 1; move <= MOVES; move++) {
+        const moved = await migrate(lab, guest, optionsOn(disks[move % 2]!, ring));
+        process.stdout.write(
+          `move ${move}: ${moved.totalMs} ms, ${moved.downtimeMs} ms of them stopped, the log was read ${moved.syncs} times\n`,
         );
-        await guest?.kill();
+        guest = moved.guest;
+        await saysMore(guest, 'VERIFIED', 3);
       }
-    }
-  });
+      const last = disks[MOVES % 2]!;
+      truncateSync(last.image, statSync(last.image).size + MIB);
+      last.process.signal('SIGHUP');
+      const report = await guest.finish();
+      expect(report.values('corrupt')).toEqual([]);
+      expect(report.value('fsck')).toBe('clean');
+    },
+  );
 
   test('never did both vloops hold the image, and each logged what it wrote', async () => {
     const taken = [];
@@ -148,7 +127,7 @@ describe.skipIf(!opened.ok)('a guest under verified load', () => {
       expect(summary['guestViolations']).toBe(0);
     }
     taken.sort((a, b) => a.time - b.time);
-    expect(taken.filter(({ isTaken }) => isTaken).length).toBeGreaterThan(MOVES);
+    expect(taken.filter(({ isTaken }) => isTaken).length).toBeGreaterThan(2 * MOVES);
     let holder = -1;
     for (const { side, isTaken } of taken) {
       expect(holder).toBe(isTaken ? -1 : side);

@@ -62,8 +62,8 @@ export class Guest {
       'qemu-system-x86_64',
       ...['-nodefaults', '-no-user-config', '-display', 'none'],
       // vhost-user needs the machine's own memory to be shared.
-      ...['-machine', 'q35,memory-backend=mem', '-m', `${memoryMib}`],
-      ...['-object', `memory-backend-memfd,id=mem,size=${memoryMib}M,share=on`],
+      ...['-machine', 'q35,memory-backend=mem', '-m', `${memoryMib * 1024}k`],
+      ...['-object', `memory-backend-memfd,id=mem,size=${memoryMib * 1024}k,share=on`],
       // QEMU 7.2's TCG gets cmpxchg16b wrong now and then, and guests die of it.
       ...(assets.accelerator === 'kvm'
         ? ['-accel', 'kvm', '-cpu', 'host']
