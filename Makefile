@@ -52,7 +52,7 @@ bench-start: node_modules/.installed ## from the command to a listening socket, 
 build: node_modules/.installed ## dist/ for the published package
 	$(BIN)/tsc -p tsconfig.build.json
 
-docs: node_modules/.installed ## regenerate protocol/README.md
+docs: node_modules/.installed ## regenerate protocol/README.md and the tables of README.md
 	$(BIN)/node test/support/write-docs.ts
 
 clean: ## remove what npm and the build made here

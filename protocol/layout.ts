@@ -66,20 +66,22 @@ export function struct<const F extends Fields>(
   return { name, source, sizeBytes, fields, at: at as Layout<F>['at'] };
 }
 
-export interface Codes {
+type CodeValues = Readonly<Record<string, number>>;
+
+export interface Codes<V extends CodeValues = CodeValues> {
   readonly family: string;
   readonly source: string;
-  readonly values: Readonly<Record<string, number>>;
+  readonly values: V;
   /** The spec's spelling, or `unknown (0x…)`. */
   readonly nameOf: (code: number) => string;
 }
 
 /** Declares a family of codes whose names keep their spec spelling. */
-export function codes(
+export function codes<const V extends CodeValues>(
   family: string,
   source: string,
-  values: Readonly<Record<string, number>>,
-): Codes {
+  values: V,
+): Codes<V> {
   const names = new Map(Object.entries(values).map(([name, value]) => [value, name]));
   const nameOf = (code: number) => names.get(code) ?? `unknown (0x${code.toString(16)})`;
   return { family, source, values, nameOf };

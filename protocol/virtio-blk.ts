@@ -52,6 +52,7 @@ export const virtioBlkConfig = struct('virtio_blk_config', 'virtio 1.3 §5.2.4',
 /** sector and capacity count in these, whatever the logical block size. */
 export const SECTOR_SIZE = 512;
 
+export const VIRTIO_BLK_F_BARRIER = 0;
 export const VIRTIO_BLK_F_SIZE_MAX = 1;
 export const VIRTIO_BLK_F_SEG_MAX = 2;
 export const VIRTIO_BLK_F_GEOMETRY = 4;
@@ -64,8 +65,12 @@ export const VIRTIO_BLK_F_CONFIG_WCE = 11;
 export const VIRTIO_BLK_F_MQ = 12;
 export const VIRTIO_BLK_F_DISCARD = 13;
 export const VIRTIO_BLK_F_WRITE_ZEROES = 14;
+export const VIRTIO_BLK_F_LIFETIME = 15;
+export const VIRTIO_BLK_F_SECURE_ERASE = 16;
+export const VIRTIO_BLK_F_ZONED = 17;
 
 export const virtioBlkFeatures = codes('VIRTIO_BLK_F (bits)', 'virtio 1.3 §5.2.3', {
+  VIRTIO_BLK_F_BARRIER,
   VIRTIO_BLK_F_SIZE_MAX,
   VIRTIO_BLK_F_SEG_MAX,
   VIRTIO_BLK_F_GEOMETRY,
@@ -78,6 +83,9 @@ export const virtioBlkFeatures = codes('VIRTIO_BLK_F (bits)', 'virtio 1.3 §5.2.
   VIRTIO_BLK_F_MQ,
   VIRTIO_BLK_F_DISCARD,
   VIRTIO_BLK_F_WRITE_ZEROES,
+  VIRTIO_BLK_F_LIFETIME,
+  VIRTIO_BLK_F_SECURE_ERASE,
+  VIRTIO_BLK_F_ZONED,
 });
 
 export const VIRTIO_BLK_T_IN = 0;

@@ -50,6 +50,7 @@ export interface RequestLimits {
   /** A power of two. */
   readonly blockSizeBytes: number;
   readonly readOnly: boolean;
+  readonly rangesMax: number;
   /** Whether the driver acked DISCARD and WRITE_ZEROES. */
   readonly discard: boolean;
   readonly writeZeroes: boolean;
@@ -213,7 +214,7 @@ export class BlkRequest {
     for (let s = 0; s < chain.readableCount; s++) payloadBytes += chain.lengthBytes[s]!;
     const count = payloadBytes / SEG_BYTES;
     if (count < 1 || !Number.isInteger(count)) return this.#finish(VIRTIO_BLK_S_IOERR);
-    if (count > RANGES_MAX) return this.#finish(VIRTIO_BLK_S_UNSUPP);
+    if (count > limits.rangesMax) return this.#finish(VIRTIO_BLK_S_UNSUPP);
     this.#take(chain, memory, payloadBytes);
     const view = this.#scratchView;
     // An unknown flag in any range answers UNSUPP, whatever else is wrong with the request.

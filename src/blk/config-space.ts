@@ -3,7 +3,7 @@
  * Source: virtio 1.3 §5.2.4; the only writable field is writeback (§5.2.5.2). Pure.
  */
 import { SECTOR_SIZE, virtioBlkConfig } from '../../protocol/virtio-blk.ts';
-import { type DiskShape, RANGE_SECTORS_MAX, RANGES_MAX, SEG_MAX } from './disk-shape.ts';
+import { type DiskShape, RANGE_SECTORS_MAX, SEG_MAX } from './disk-shape.ts';
 
 const AT = virtioBlkConfig.at;
 
@@ -24,11 +24,11 @@ export function encodeConfigSpace(shape: DiskShape, writeback: boolean): Uint8Ar
   view.setUint8(AT.wce, writeback ? 1 : 0);
   view.setUint16(AT.num_queues, shape.queueCount, true);
   view.setUint32(AT.max_discard_sectors, RANGE_SECTORS_MAX, true);
-  view.setUint32(AT.max_discard_seg, RANGES_MAX, true);
+  view.setUint32(AT.max_discard_seg, shape.rangesMax, true);
   const granularity = Math.max(shape.discardGranularityBytes, shape.blockSizeBytes);
   view.setUint32(AT.discard_sector_alignment, granularity / SECTOR_SIZE, true);
   view.setUint32(AT.max_write_zeroes_sectors, RANGE_SECTORS_MAX, true);
-  view.setUint32(AT.max_write_zeroes_seg, RANGES_MAX, true);
+  view.setUint32(AT.max_write_zeroes_seg, shape.rangesMax, true);
   view.setUint8(AT.write_zeroes_may_unmap, 1);
   return bytes;
 }

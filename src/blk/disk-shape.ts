@@ -13,6 +13,8 @@ export interface DiskShape {
   readonly discardGranularityBytes: number;
   readonly readOnly: boolean;
   readonly queueCount: number;
+  /** Ranges in one discard or write-zeroes request, RANGES_MAX at most. */
+  readonly rangesMax: number;
   /** GET_ID answer: at most 20 bytes of Latin-1. */
   readonly serial: string;
 }
@@ -23,7 +25,7 @@ export interface DiskShape {
  */
 export const SEG_MAX = 126;
 
-/** Ranges in one discard or write-zeroes request. */
+/** Ranges in one discard or write-zeroes request, whatever the disk. */
 export const RANGES_MAX = 16;
 
 /**

@@ -90,7 +90,7 @@ function mapDiskMemory(sizeBytes: number): number {
 }
 
 function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
-  const { blockSizeBytes, readOnly, queueCount, blkFile } = options;
+  const { blockSizeBytes, readOnly, queueCount, rangesMax, blkFile } = options;
   const sizeBytes = diskSizeBytes({
     fileSizeBytes: backing?.fileSizeBytes ?? options.memoryBytes,
     offsetBytes: 0,
@@ -105,6 +105,7 @@ function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
     discardGranularityBytes: hostBlockBytes,
     readOnly,
     queueCount,
+    rangesMax,
     serial: options.serial ?? defaultSerial(blkFile),
   };
 }
@@ -199,6 +200,7 @@ export function openDisk(
       capacitySectors: shape.capacitySectors,
       blockSizeBytes,
       readOnly,
+      rangesMax: shape.rangesMax,
       discard: false,
       writeZeroes: false,
     },

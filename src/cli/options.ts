@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { Engine } from '../backing/choose-engine.ts';
+import { RANGES_MAX } from '../blk/disk-shape.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
 import { CPU_COUNT_MAX } from '../sys/scheduling.ts';
@@ -68,6 +69,11 @@ export const optionTable = {
     // QEMU asks for one a vCPU and refuses to start when the back-end has fewer; unused ones cost nothing.
     default: '64',
   },
+  'max-ranges': {
+    value: 'N',
+    meaning: `ranges that a discard or write-zeroes request may have, 1 to ${RANGES_MAX}`,
+    default: `${RANGES_MAX}`,
+  },
   workers: { value: 'N', meaning: 'threads that serve the queues', default: '1' },
   cpus: { value: 'LIST', meaning: 'CPUs that workers are bound to, as 0,2-3', default: 'any' },
   'poll-us': {
@@ -125,6 +131,8 @@ export interface DiskOptions {
   readonly serial: string | null;
   readonly blockSizeBytes: number;
   readonly queueCount: number;
+  /** Of one discard or write-zeroes request. */
+  readonly rangesMax: number;
   readonly workerCount: number;
   /** CPUs that workers are bound to, in turn; none: any. */
   readonly cpus: readonly number[];
@@ -268,6 +276,7 @@ function sharedDiskOptions(
     serial: serial(values),
     blockSizeBytes: Number(oneOf(values, 'block-size', BLOCK_SIZES.map(String))),
     queueCount,
+    rangesMax: integer(values, 'max-ranges', 1, RANGES_MAX),
     workerCount,
     cpus: cpuList(values),
     lock: oneOf(values, 'lock', ['always', 'running'] as const),
@@ -365,6 +374,7 @@ export function helpText(): string {
     '  vloop serve IMAGE... [options]                       serve IMAGE, say how to attach it',
     '  vloop --socket-path=PATH --blk-file=IMAGE [options]  the same, by the back-end conventions',
     '  vloop --fd=FDNUM --blk-file=IMAGE [options]          on an inherited socket',
+    '  vloop qsd --blockdev ARGS --export ARGS...           with the arguments of qemu-storage-daemon',
     '',
     'options:',
     ...rows,

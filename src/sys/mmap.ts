@@ -25,11 +25,13 @@ function addressOrErrno(address: number | bigint): number {
   return typeof address === 'bigint' ? -koffi.errno() : address;
 }
 
-/** Maps `sizeBytes` of an fd, shared, for reading and writing. Address, or -errno. */
+/**
+ * Maps `sizeBytes` of an fd, shared, for reading and writing. Address, or -errno. Huge pages that nobody
+ * has reserved are reserved here: without them touching the mapping would be SIGBUS.
+ */
 export function mapShared(fd: number, offsetBytes: number, sizeBytes: number): number {
   const protection = PROT_READ | PROT_WRITE;
-  const flags = MAP_SHARED | MAP_NORESERVE;
-  return addressOrErrno(mmap(0, sizeBytes, protection, flags, fd, offsetBytes));
+  return addressOrErrno(mmap(0, sizeBytes, protection, MAP_SHARED, fd, offsetBytes));
 }
 
 /** Zeroed private memory, committed page by page as it is touched. Address, or -errno. */

@@ -5,7 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { EAGAIN } from '../../protocol/linux.ts';
+import { EAGAIN, ECONNRESET, EPIPE } from '../../protocol/linux.ts';
 import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
 import { adoptEventfd, createEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -164,7 +164,8 @@ export class Connection {
   #send(bytes: Uint8Array, fds?: readonly number[]): void {
     const result = this.#socket.send(bytes, fds);
     this.#trace?.reply(bytes, fds?.length ?? 0);
-    if (result === 0) return;
+    // A front-end that has gone broke nothing: the next read says so.
+    if (result === 0 || result === -EPIPE || result === -ECONNRESET) return;
     // Replies are a few bytes: a socket that takes none is full of what its front-end never reads.
     throw new ProtocolError(`cannot send a reply (${errnoName(result)})`, { fatal: true });
   }

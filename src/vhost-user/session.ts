@@ -9,11 +9,9 @@ import {
   vhostUserMessages as M,
   type MessageRow,
   requestName,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  vhostMemoryHead,
-  vhostMemoryRegion,
-  vhostSingleMemoryRegion,
   vhostUserProtocolFeatures,
 } from '../../protocol/vhost-user.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
@@ -41,6 +39,7 @@ import type { Message } from './message-decoder.ts';
 import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
 import { PROTOCOL_FEATURES, requireProtocolFeatures } from './protocol-features.ts';
+import { singleRegion, tableRegions } from './region-messages.ts';
 import { SessionChannel } from './session-channel.ts';
 import { SessionDevice } from './session-device.ts';
 import { SessionInband } from './session-inband.ts';
@@ -225,9 +224,9 @@ export class Session {
       case M.SET_MEM_TABLE:
         return this.#setMemTable(payload, fds);
       case M.ADD_MEM_REG:
-        return refuseWith(row, await disk.addRegion(singleRegion(payload), fds[0]!));
+        return refuseWith(row, await disk.addRegion(this.#region(row, payload), fds[0]!));
       case M.REM_MEM_REG:
-        return refuseWith(row, await disk.removeRegion(singleRegion(payload)));
+        return refuseWith(row, await disk.removeRegion(this.#region(row, payload)));
       case M.SET_VRING_NUM:
       case M.SET_VRING_BASE:
       case M.SET_VRING_ENABLE:
@@ -343,29 +342,17 @@ export class Session {
 
   // ── memory ───────────────────────────────────────────────────────────────────────────────────
 
-  async #setMemTable(payload: DataView, fds: readonly number[]): Promise<null> {
-    const count = payload.getUint32(vhostMemoryHead.at.nregions, true);
-    const regions = Array.from({ length: count }, (_, i) => {
-      const at = vhostMemoryHead.sizeBytes + i * vhostMemoryRegion.sizeBytes;
-      return { region: readRegion(payload, at, vhostMemoryRegion.at), fd: fds[i]! };
-    });
-    return refuseWith(M.SET_MEM_TABLE, await this.#port.disk.replaceRegions(regions));
+  get #guestAddressed(): boolean {
+    return hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
   }
-}
 
-type RegionOffsets = Readonly<Record<'guest_addr' | 'size' | 'user_addr' | 'mmap_offset', number>>;
+  #region(row: MessageRow, payload: DataView): RegionDescription {
+    return singleRegion(row, payload, this.#guestAddressed);
+  }
 
-/** 64-bit numbers become Numbers; those above 2^53 are inexact and refused by `invalidRegion`. */
-function readRegion(view: DataView, base: number, at: RegionOffsets): RegionDescription {
-  const u64 = (offset: number) => Number(view.getBigUint64(base + offset, true));
-  return {
-    guestAddress: u64(at.guest_addr),
-    sizeBytes: u64(at.size),
-    userAddress: u64(at.user_addr),
-    mmapOffset: u64(at.mmap_offset),
-  };
-}
-
-function singleRegion(payload: DataView): RegionDescription {
-  return readRegion(payload, 0, vhostSingleMemoryRegion.at);
+  async #setMemTable(payload: DataView, fds: readonly number[]): Promise<null> {
+    const regions = tableRegions(payload, this.#guestAddressed);
+    const withFds = regions.map((region, i) => ({ region, fd: fds[i]! }));
+    return refuseWith(M.SET_MEM_TABLE, await this.#port.disk.replaceRegions(withFds));
+  }
 }

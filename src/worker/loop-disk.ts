@@ -21,7 +21,7 @@ import { type MappedRegion, type RegionDescription, RegionTable } from '../memor
 import { signalEventfd } from '../sys/eventfd.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import { DiskLog } from './disk-log.ts';
-import { canShrink, mapGuestRegion, unmapGuestRegion } from './guest-region.ts';
+import { canShrink, GuestRegions } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import { KeptFiles } from './kept-files.ts';
 import type { LoopWorkers } from './loop-workers.ts';
@@ -60,6 +60,7 @@ export class LoopDisk {
   readonly #onShrinkable: () => void;
   readonly #lease: DiskLease | null;
   readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
+  readonly #mapped = new GuestRegions();
   readonly #running = new Set<number>();
   readonly #files = new KeptFiles();
   readonly #log: DiskLog;
@@ -308,18 +309,18 @@ export class LoopDisk {
     const refusal = this.#regions.refusal(region);
     if (refusal !== null) return refusal;
     if (canShrink(fd)) this.#onShrinkable();
-    const address = mapGuestRegion(region, fd);
+    const address = this.#mapped.map(region, fd);
     if (typeof address === 'string') return address;
     const mapped = this.#regions.add(region, address);
     const failure = this.#files.keep(mapped, { region, fd });
     if (failure === null) return mapped;
     this.#regions.remove(mapped.slot);
-    unmapGuestRegion(mapped);
+    this.#mapped.unmap(mapped.hostAddress);
     return failure;
   }
 
   #unmap(mapped: MappedRegion): void {
-    unmapGuestRegion(mapped);
+    this.#mapped.unmap(mapped.hostAddress);
     this.#files.drop(mapped);
   }
 
@@ -375,7 +376,7 @@ export class LoopDisk {
   }
 
   async #setMode(): Promise<void> {
-    const { capacitySectors, blockSizeBytes, readOnly } = this.#shape;
+    const { capacitySectors, blockSizeBytes, readOnly, rangesMax } = this.#shape;
     await this.#workers.askAll({
       kind: 'setMode',
       writeThrough: isWriteThrough(this.#acked, this.#writeback),
@@ -383,6 +384,7 @@ export class LoopDisk {
         capacitySectors,
         blockSizeBytes,
         readOnly,
+        rangesMax,
         discard: hasFeature(this.#acked, VIRTIO_BLK_F_DISCARD),
         writeZeroes: hasFeature(this.#acked, VIRTIO_BLK_F_WRITE_ZEROES),
       },

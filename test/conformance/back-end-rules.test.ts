@@ -24,6 +24,7 @@ const SHAPE = {
   discardGranularityBytes: 0,
   readOnly: false,
   queueCount: 1,
+  rangesMax: 16,
   serial: '',
 };
 

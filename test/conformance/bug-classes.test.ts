@@ -33,6 +33,7 @@ const SHAPE = {
   discardGranularityBytes: 512,
   readOnly: false,
   queueCount: 1,
+  rangesMax: 16,
   serial: '',
 };
 

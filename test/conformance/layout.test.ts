@@ -59,6 +59,7 @@ const WITHOUT_C_NAME = [
   'VIRTQUEUE_SIZE_MAX',
   'PACKED_EVENT_ALIGN_SIZE',
   'VHOST_USER_F_PROTOCOL_FEATURES',
+  'VIRTIO_BLK_F_LIFETIME',
   'VIRTIO_BLK_T_FLUSH_OUT',
   'VIRTIO_BLK_T_GET_LIFETIME',
   'SECTOR_SIZE',
@@ -67,6 +68,8 @@ const WITHOUT_C_NAME = [
 /** What headers of older kernels lack. Anything else that is absent is a name misspelt here. */
 const ADDED_LATER: Readonly<Record<string, string>> = {
   'VALUE(VIRTIO_F_NOTIFICATION_DATA)': '6.4',
+  'VALUE(VIRTIO_BLK_F_SECURE_ERASE)': '6.0',
+  'VALUE(VIRTIO_BLK_F_ZONED)': '6.3',
   'FIELD(virtio_blk_config, zoned)': '6.3',
   'FIELD(io_sqring_offsets, user_addr)': '6.5',
   'FIELD(io_cqring_offsets, user_addr)': '6.5',

@@ -30,6 +30,7 @@ const SHAPE: DiskShape = {
   discardGranularityBytes: 4096,
   readOnly: false,
   queueCount: 2,
+  rangesMax: 16,
   serial: '',
 };
 const BOTH = [SHAPE, { ...SHAPE, readOnly: true }];

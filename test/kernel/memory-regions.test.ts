@@ -8,10 +8,10 @@ import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { createMemfd } from '../../src/sys/memfd.ts';
 import { runLoad } from '../bench/load.ts';
 import { parseLoadOptions } from '../bench/load-options.ts';
+import { keepBusy } from '../support/busy-queue.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import type { MockFrontEnd } from '../support/mock-frontend.ts';
-import type { MockQueue } from '../support/mock-frontend-queue.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { memTablePayload, singleRegionPayload } from '../support/vhost-user-messages.ts';
 import { eventually } from '../support/waiting.ts';
@@ -27,29 +27,6 @@ let disk: ServedDisk;
 afterEach(async () => {
   await disk.close();
 });
-
-/** Keeps a queue busy with reads until told to stop; how many it did. */
-function keepBusy(queue: MockQueue): { stop(): Promise<number> } {
-  let stopping = false;
-  const work = async () => {
-    let done = 0;
-    while (!stopping) {
-      while (queue.hasRoom) queue.offer(blk.read((done++ * 8) % 1024, PAGE));
-      queue.kick();
-      for (const { request } of await queue.answers()) expect(request.status).toBe(VIRTIO_BLK_S_OK);
-    }
-    await queue.drained();
-    return done;
-  };
-  const finished = work();
-  finished.catch(() => {});
-  return {
-    async stop() {
-      stopping = true;
-      return await finished;
-    },
-  };
-}
 
 test.each([1, 64])(
   '8 GiB of guest memory in %i regions, buffers all over them: every byte is right',

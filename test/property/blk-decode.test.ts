@@ -77,6 +77,7 @@ const limits: fc.Arbitrary<RequestLimits> = fc.record({
   capacitySectors: fc.constantFrom(CAPACITY, CAPACITY, 1, 2 ** 43),
   blockSizeBytes: fc.constantFrom(512, 512, 4096),
   readOnly: fc.constantFrom(false, false, true),
+  rangesMax: fc.constantFrom(16, 16, 1),
   discard: fc.constantFrom(true, true, false),
   writeZeroes: fc.constantFrom(true, true, false),
 });
@@ -196,6 +197,7 @@ test('the data a request yields holds the bytes the driver put there, in order',
       capacitySectors: 2 ** 52,
       blockSizeBytes: 512,
       readOnly: false,
+      rangesMax: 16,
       discard: true,
       writeZeroes: true,
     };

@@ -114,6 +114,7 @@ export class LoopRig {
         capacitySectors: RIG_DISK_BYTES / 512,
         blockSizeBytes: 512,
         readOnly: false,
+        rangesMax: 16,
         discard: true,
         writeZeroes: true,
         ...options.limits,
@@ -232,7 +233,8 @@ export class LoopRig {
   }
 
   counter(name: string): number {
-    const index = counterNames.values[name];
+    const values: Readonly<Record<string, number>> = counterNames.values;
+    const index = values[name];
     if (index === undefined) throw new Error(`no counter ${name}`);
     let sum = 0;
     for (let at = index; at < this.counters.length; at += COUNTERS_PER_VRING) {

@@ -12,6 +12,7 @@ export const LIMITS: RequestLimits = {
   capacitySectors: 2048,
   blockSizeBytes: 512,
   readOnly: false,
+  rangesMax: 16,
   discard: true,
   writeZeroes: true,
 };

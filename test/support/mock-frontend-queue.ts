@@ -7,7 +7,7 @@ import { closeSync } from 'node:fs';
 import { VIRTIO_BLK_S_OK, virtioBlkStatus } from '../../protocol/virtio-blk.ts';
 import { createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
 import { errnoName } from '../../src/sys/libc.ts';
-import { MockDriver, type RingDriver } from './mock-driver.ts';
+import { type ChainOptions, MockDriver, type RingDriver } from './mock-driver.ts';
 import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-driver-blk.ts';
 import type { GuestRam } from './mock-driver-memory.ts';
 import { PackedMockDriver, packedRingPlace } from './mock-driver-packed.ts';
@@ -124,8 +124,8 @@ export class MockQueue {
     return this.offerPlaced(request, at === undefined ? place : undefined);
   }
 
-  offerPlaced(request: PlacedRequest, place?: number): Pending {
-    const head = this.ring.addChain(request.buffers);
+  offerPlaced(request: PlacedRequest, place?: number, options?: ChainOptions): Pending {
+    const head = this.ring.addChain(request.buffers, options);
     const pending: Pending = { head, request, usedBytes: -1 };
     this.#pending.set(head, pending);
     if (place !== undefined) this.#placeOfHead.set(head, place);

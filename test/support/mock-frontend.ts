@@ -13,6 +13,7 @@ import {
   VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
@@ -60,6 +61,9 @@ export interface MockFrontEndOptions {
   /** Regions after the first, which the front-end shares but puts nothing in: [guest address, bytes]. */
   readonly moreRegions?: ReadonlyArray<readonly [number, number]>;
   readonly fdEach?: boolean;
+  readonly hugePages?: boolean;
+  /** Negotiates GPA_ADDRESSES: user addresses are guest addresses. */
+  readonly guestAddressed?: boolean;
   /** Offered features that the driver leaves out (bit numbers). */
   readonly withoutFeatures?: readonly number[];
   /** Has requests in flight recorded, and hands the region back when it connects again. */
@@ -101,6 +105,7 @@ export class MockFrontEnd {
   readonly #inOrder: boolean;
   readonly #withoutFeatures: readonly number[];
   readonly #translated: boolean;
+  readonly #guestAddressed: boolean;
   readonly #announced = new Set<SharedRegion>();
   readonly #tracked: boolean;
   readonly #trackedSize: number;
@@ -120,10 +125,11 @@ export class MockFrontEnd {
     this.#tracked = options.inflight ?? false;
     this.#trackedSize = options.inflightQueueSize ?? queueSize;
     this.#translated = options.translated ?? false;
+    this.#guestAddressed = options.guestAddressed ?? false;
     this.#bases = new Array<number>(queueCount).fill(base);
     const perQueue = RING_STRIDE + placeCount * PLACE_BYTES;
-    const { fdEach = false, moreRegions = [], byCalls = false } = options;
-    this.shared = new SharedRam([[RAM_AT, perQueue * queueCount], ...moreRegions], { fdEach });
+    const { moreRegions = [], byCalls = false } = options;
+    this.shared = new SharedRam([[RAM_AT, perQueue * queueCount], ...moreRegions], options);
     this.queues = Array.from({ length: queueCount }, (_, index) => {
       const ringAt = RAM_AT + index * perQueue;
       const placesAt = ringAt + RING_STRIDE;
@@ -177,9 +183,11 @@ export class MockFrontEnd {
 
   get #protocolFeatures(): bigint {
     const tracked = this.#tracked ? INFLIGHT_FEATURES : 0n;
+    const addressed = this.#guestAddressed ? bitsToWord(VHOST_USER_PROTOCOL_F_GPA_ADDRESSES) : 0n;
     return (
       PROTOCOL_FEATURES |
       tracked |
+      addressed |
       bitsToWord(
         VHOST_USER_PROTOCOL_F_BACKEND_REQ,
         VHOST_USER_PROTOCOL_F_LOG_SHMFD,

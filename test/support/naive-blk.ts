@@ -4,7 +4,7 @@
  * BlkRequest against it. Source: virtio 1.3 §5.2.6.
  */
 import type { RequestLimits } from '../../src/blk/blk-request.ts';
-import { RANGE_SECTORS_MAX, RANGES_MAX } from '../../src/blk/disk-shape.ts';
+import { RANGE_SECTORS_MAX } from '../../src/blk/disk-shape.ts';
 import type { DriverBuffer } from './mock-driver.ts';
 import type { GuestRam } from './mock-driver-memory.ts';
 
@@ -77,7 +77,7 @@ export function naiveDecode(
   if (!(type === 11 ? limits.discard : limits.writeZeroes)) return status(UNSUPP);
   const count = (readable.length - 16) / 16;
   if (count === 0 || !Number.isInteger(count)) return status(IOERR);
-  if (count > RANGES_MAX) return status(UNSUPP);
+  if (count > limits.rangesMax) return status(UNSUPP);
   const ranges = Array.from({ length: count }, (_, i) => ({
     sector: number(16 + 16 * i, 8),
     sectors: number(16 + 16 * i + 8, 4),

@@ -49,6 +49,7 @@ export const RECORDED_SHAPE = {
   discardGranularityBytes: 4096,
   readOnly: false,
   queueCount: 4,
+  rangesMax: 16,
   serial: 'recorded',
 };
 

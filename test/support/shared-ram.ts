@@ -4,7 +4,7 @@
  */
 import { closeSync, ftruncateSync } from 'node:fs';
 import { errnoName } from '../../src/sys/libc.ts';
-import { createMemfd } from '../../src/sys/memfd.ts';
+import { createHugeMemfd, createMemfd } from '../../src/sys/memfd.ts';
 import { mapShared, unmap, viewMemory } from '../../src/sys/mmap.ts';
 import { GuestRam } from './mock-driver-memory.ts';
 
@@ -18,6 +18,7 @@ export interface SharedRegion {
 }
 
 const PAGE_BYTES = 4096;
+export const HUGE_PAGE_BYTES = 2 * 2 ** 20;
 /** Front-end addresses that are neither guest addresses nor this process's. */
 const USER_SHIFT = 0x5500_0000_0000;
 
@@ -25,11 +26,13 @@ function pagesOf(sizeBytes: number): number {
   return Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
-function memfdOf(sizeBytes: number): number {
-  const fd = createMemfd('vloop-test-ram');
-  if (fd < 0) throw new Error(`memfd_create: ${errnoName(fd)}`);
-  ftruncateSync(fd, sizeBytes);
-  return fd;
+export interface SharedRamOptions {
+  /** A memfd for each region instead of one for all. */
+  readonly fdEach?: boolean;
+  /** User addresses are the guest addresses, as GPA_ADDRESSES wants them. */
+  readonly guestAddressed?: boolean;
+  /** Memory of 2 MiB pages (hugetlbfs). */
+  readonly hugePages?: boolean;
 }
 
 export class SharedRam {
@@ -38,30 +41,24 @@ export class SharedRam {
   readonly #mappings: Array<{ readonly address: number; readonly sizeBytes: number }> = [];
   readonly #fds: number[] = [];
 
-  /** Regions are [guest address, bytes]. `fdEach`: a memfd for each region instead of one for all. */
-  constructor(places: ReadonlyArray<readonly [number, number]>, { fdEach = false } = {}) {
+  /** Regions are [guest address, bytes]. */
+  constructor(places: ReadonlyArray<readonly [number, number]>, options: SharedRamOptions = {}) {
+    const { fdEach = false, guestAddressed = false, hugePages = false } = options;
     const total = places.reduce((sum, [, sizeBytes]) => sum + pagesOf(sizeBytes), 0);
-    if (!fdEach) this.#fds.push(memfdOf(total));
+    let file = fdEach ? null : this.#newFile(total, hugePages);
     let offset = 0;
-    this.regions = places.map(([guestAddress, sizeBytes]) => {
-      if (fdEach) this.#fds.push(memfdOf(pagesOf(sizeBytes)));
-      const region = {
-        guestAddress,
-        userAddress: guestAddress + USER_SHIFT,
-        sizeBytes,
-        mmapOffset: fdEach ? 0 : offset,
-        fd: this.#fds.at(-1)!,
-      };
+    const regions: SharedRegion[] = [];
+    const views: Uint8Array[] = [];
+    for (const [guestAddress, sizeBytes] of places) {
+      if (fdEach || file === null) file = this.#newFile(pagesOf(sizeBytes), hugePages);
+      const userAddress = guestAddress + (guestAddressed ? 0 : USER_SHIFT);
+      const mmapOffset = fdEach ? 0 : offset;
+      regions.push({ guestAddress, userAddress, sizeBytes, mmapOffset, fd: file.fd });
+      views.push(file.bytes.subarray(mmapOffset, mmapOffset + sizeBytes));
       offset += pagesOf(sizeBytes);
-      return region;
-    });
-    this.ram = new GuestRam(
-      this.regions.map(({ guestAddress, userAddress, sizeBytes, fd, mmapOffset }) => ({
-        guestAddress,
-        userAddress,
-        bytes: this.#map(fd, mmapOffset, sizeBytes),
-      })),
-    );
+    }
+    this.regions = regions;
+    this.ram = new GuestRam(regions.map((region, i) => ({ ...region, bytes: views[i]! })));
   }
 
   close(): void {
@@ -69,10 +66,17 @@ export class SharedRam {
     for (const fd of this.#fds.splice(0)) closeSync(fd);
   }
 
-  #map(fd: number, offset: number, sizeBytes: number): Uint8Array {
-    const address = mapShared(fd, offset, sizeBytes);
-    if (address < 0) throw new Error(`mmap of ${sizeBytes} bytes: ${errnoName(address)}`);
-    this.#mappings.push({ address, sizeBytes });
-    return new Uint8Array(viewMemory(address, sizeBytes));
+  #newFile(sizeBytes: number, hugePages: boolean): { fd: number; bytes: Uint8Array } {
+    const mappedBytes = hugePages
+      ? Math.ceil(sizeBytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES
+      : sizeBytes;
+    const fd = hugePages ? createHugeMemfd('vloop-test-ram') : createMemfd('vloop-test-ram');
+    if (fd < 0) throw new Error(`memfd_create: ${errnoName(fd)}`);
+    this.#fds.push(fd);
+    ftruncateSync(fd, mappedBytes);
+    const address = mapShared(fd, 0, mappedBytes);
+    if (address < 0) throw new Error(`mmap of ${mappedBytes} bytes: ${errnoName(address)}`);
+    this.#mappings.push({ address, sizeBytes: mappedBytes });
+    return { fd, bytes: new Uint8Array(viewMemory(address, mappedBytes)) };
   }
 }

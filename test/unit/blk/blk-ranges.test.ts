@@ -41,6 +41,12 @@ describe.each(BOTH)('%s', (_, text, op) => {
     expect(statusOf(ranges(200))).toBe(UNSUPP);
   });
 
+  test('takes one alone where the disk says so', () => {
+    const one = { sector: 0, sectors: 1 };
+    expect(statusOf([one], { rangesMax: 1 })).toBe('done');
+    expect(statusOf([one, { sector: 1, sectors: 1 }], { rangesMax: 1 })).toBe(UNSUPP);
+  });
+
   test('takes as many sectors as the config space says, and not one more', () => {
     expect(statusOf([{ sector: 0, sectors: RANGE_SECTORS_MAX }], HUGE)).toBe('done');
     expect(statusOf([{ sector: 0, sectors: RANGE_SECTORS_MAX + 1 }], HUGE)).toBe(IOERR);

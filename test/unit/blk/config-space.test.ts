@@ -3,12 +3,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { encodeConfigSpace, isWritebackWrite } from '../../../src/blk/config-space.ts';
-import {
-  type DiskShape,
-  RANGE_SECTORS_MAX,
-  RANGES_MAX,
-  SEG_MAX,
-} from '../../../src/blk/disk-shape.ts';
+import { type DiskShape, RANGE_SECTORS_MAX, SEG_MAX } from '../../../src/blk/disk-shape.ts';
 
 const SHAPE: DiskShape = {
   capacitySectors: 0x1_2345_6789,
@@ -17,6 +12,7 @@ const SHAPE: DiskShape = {
   discardGranularityBytes: 4096,
   readOnly: false,
   queueCount: 3,
+  rangesMax: 5,
   serial: 'serial',
 };
 
@@ -65,10 +61,10 @@ test('holds what the disk is', () => {
     unused0: 0,
     numQueues: 3,
     maxDiscardSectors: RANGE_SECTORS_MAX,
-    maxDiscardSeg: RANGES_MAX,
+    maxDiscardSeg: 5,
     discardAlignment: 8,
     maxWriteZeroesSectors: RANGE_SECTORS_MAX,
-    maxWriteZeroesSeg: RANGES_MAX,
+    maxWriteZeroesSeg: 5,
     mayUnmap: 1,
   });
   // Padding, SECURE_ERASE and ZONED: nothing is offered there.

@@ -19,6 +19,7 @@ const SHAPE = {
   discardGranularityBytes: 4096,
   readOnly: false,
   queueCount: 1,
+  rangesMax: 16,
   serial: '',
 };
 

@@ -15,6 +15,7 @@ const SHAPE = {
   discardGranularityBytes: 512,
   readOnly: false,
   queueCount: 1,
+  rangesMax: 16,
   serial: '',
 };
 const FLUSH = 9;

@@ -46,6 +46,7 @@ describe('the back-end conventions', () => {
       serial: null,
       blockSizeBytes: 512,
       queueCount: 64,
+      rangesMax: 16,
       workerCount: 1,
       pollUs: -1,
     });
@@ -106,6 +107,7 @@ test('every option has its effect', () => {
       '--serial=abc',
       '--block-size=4096',
       '--num-queues=16',
+      '--max-ranges=2',
       '--workers=4',
       '--cpus=0,0-0',
       '--poll-us=50',
@@ -118,6 +120,7 @@ test('every option has its effect', () => {
     serial: 'abc',
     blockSizeBytes: 4096,
     queueCount: 16,
+    rangesMax: 2,
     workerCount: 4,
     cpus: [0, 0],
     pollUs: 50,

@@ -1,17 +1,12 @@
 /**
- * README's table of options is the one that the declarations render: `make docs` writes it.
+ * Every option is to be found: in --help, and in README's table (conformance/readme-features.test.ts
+ * compares that with the declarations).
  */
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { helpText, optionsMarkdown, optionTable } from '../../../src/cli/options.ts';
+import { helpText, optionTable } from '../../../src/cli/options.ts';
+import { readmePart } from '../../support/readme-parts.ts';
 
-const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-
-test('README shows every option as the declarations have it (make docs)', () => {
-  expect(readme).toContain(optionsMarkdown());
-});
-
-test('--help names every option', () => {
-  const help = helpText();
-  for (const name of Object.keys(optionTable)) expect(help).toContain(`--${name}`);
+test.each(Object.keys(optionTable))('--%s is in --help and in README', (name) => {
+  expect(helpText()).toContain(`--${name}`);
+  expect(readmePart('options')).toContain(`--${name}`);
 });

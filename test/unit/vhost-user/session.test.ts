@@ -7,6 +7,7 @@ import { bitsToWord } from '../../../protocol/layout.ts';
 import {
   type MessageName,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_XEN_MMAP,
 } from '../../../protocol/vhost-user.ts';
@@ -268,4 +269,34 @@ test('SET_BACKEND_REQ_FD is held, replaced, and closed with the session', async 
   expect(it.fds.count).toBe(1);
   await it.session.end();
   expect(it.fds.count).toBe(0);
+});
+
+describe('VHOST_USER_PROTOCOL_F_GPA_ADDRESSES', () => {
+  const GPA = ALL_PROTOCOL | bitsToWord(VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
+  const doubled = { ...REGION, guestAddress: 0x4000, userAddress: 0x4000 };
+
+  test('a region whose user address is not its guest address is refused', async () => {
+    await negotiate(GPA);
+    expect(await statusOf('ADD_MEM_REG', singleRegionPayload(REGION), 1)).not.toBe(0n);
+    expect(await statusOf('SET_MEM_TABLE', memTablePayload([doubled, REGION]), 2)).not.toBe(0n);
+    expect(await statusOf('REM_MEM_REG', singleRegionPayload(REGION))).not.toBe(0n);
+    expect(it.logLines[0]?.error).toMatch(
+      /user address=0x7000, expected the guest address 0x0 \(VHOST_USER_PROTOCOL_F_GPA_ADDRESSES\)/,
+    );
+    expect(it.disk.callsOf('addRegion')).toEqual([]);
+    expect(it.disk.callsOf('replaceRegions')).toEqual([]);
+    expect(it.disk.callsOf('removeRegion')).toEqual([]);
+    expect(it.fds.count).toBe(0);
+  });
+
+  test('one that says the guest address twice is taken', async () => {
+    await negotiate(GPA);
+    expect(await statusOf('ADD_MEM_REG', singleRegionPayload(doubled), 1)).toBe(0n);
+    expect(it.disk.callsOf('addRegion')).toEqual([[doubled]]);
+  });
+
+  test('without it the two have nothing to do with each other', async () => {
+    await negotiate();
+    expect(await statusOf('ADD_MEM_REG', singleRegionPayload(REGION), 1)).toBe(0n);
+  });
 });
