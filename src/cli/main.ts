@@ -8,6 +8,7 @@ import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { HandOverError } from './hand-over-link.ts';
 import { helpText, OptionsError, parseCommandLine } from './options.ts';
+import { parseQsdArguments } from './qsd.ts';
 import { serve } from './serve.ts';
 import { TraceError } from './trace-file.ts';
 
@@ -29,7 +30,11 @@ function version(): string {
 
 async function main(): Promise<number> {
   if (endianness() !== 'LE') throw new Error('vloop needs a little-endian machine');
-  const invocation = parseCommandLine(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args[0] === 'qsd' && !args.includes('--help')) {
+    return await serve(parseQsdArguments(args.slice(1)));
+  }
+  const invocation = parseCommandLine(args);
   switch (invocation.verb) {
     case 'help':
       process.stdout.write(helpText());
