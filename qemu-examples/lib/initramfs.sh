@@ -75,3 +75,14 @@ build_fio() {
   put_binary "$build/root" fio
   pack_cpio "$build/root" "$out/fio.cpio" "$base/busybox"
 }
+
+# build_kexec BUILD OUT BASE: only unpacked; installed it would take part in the machine's own reboots.
+build_kexec() {
+  local build=$1 out=$2 base=$3 file
+  packages_unpack "$build/debs" kexec-tools
+  install -D -m 755 "$build/debs/sbin/kexec" "$build/root/sbin/kexec"
+  for file in $(ldd "$build/debs/sbin/kexec" | grep -o '/[^ ]*'); do
+    install -D -m 755 "$(realpath "$file")" "$build/root$file"
+  done
+  pack_cpio "$build/root" "$out/kexec.cpio" "$base/busybox"
+}

@@ -138,7 +138,7 @@ async function measure(
     const serials = sides.map(({ serial }) => serial);
     const guest = await lab.boot({
       script: guestScript(runs, serials, seconds),
-      fio: true,
+      programs: ['fio'],
       arguments: sides.flatMap(({ qemuArguments }) => qemuArguments),
     });
     const results = await follow(guest, runs, sides, seconds);

@@ -87,7 +87,7 @@ describe.skipIf(!opened.ok).each([
     async () => {
       const guest = await lab.boot({
         script: script(KILLS * CYCLE_S + 3),
-        fio: true,
+        programs: ['fio'],
         arguments: [
           ...['-chardev', `socket,id=disk,path=${disk.socket},reconnect=1`],
           ...['-device', `vhost-user-blk-pci,chardev=disk,${deviceOptions || 'packed=off'}`],

@@ -34,7 +34,7 @@ describe.skipIf(!opened.ok)('fio with crc32c verification', () => {
     disk = await lab.disk('disk', { sizeBytes: 256 * MIB, vloop: ['--workers=2'] });
     const qemuArguments = disk.qemuArguments('num-queues=2');
     const run = async (script: string) => {
-      const guest = await lab.boot({ script, fio: true, arguments: qemuArguments });
+      const guest = await lab.boot({ script, programs: ['fio'], arguments: qemuArguments });
       return await guest.finish();
     };
     first = await run(`

@@ -85,7 +85,7 @@ describe.skipIf(!opened.ok)('a guest under verified load', () => {
 
   const optionsOn = (disk: GuestDisk, ring: string) => ({
     script,
-    memoryMib: MEMORY_MIB,
+    memory: `${MEMORY_MIB * 1024}k`,
     // Else the guest's CPU writes each page first, which QEMU notices by itself.
     append: 'init_on_alloc=0',
     arguments: disk.qemuArguments(`num-queues=2,${ring}`),

@@ -15,6 +15,8 @@ export interface GuestAssets {
   readonly base: string;
   /** fio.cpio. */
   readonly fio: string;
+  /** kexec.cpio. */
+  readonly kexec: string;
   /** boot.img and OVMF.fd. */
   readonly boot: string;
   readonly accelerator: 'kvm' | 'tcg';
@@ -36,8 +38,9 @@ async function openGuestAssets(): Promise<GuestAssetsOrReason> {
     const accelerator = (await scriptOutput('accel.sh')) === 'kvm' ? 'kvm' : 'tcg';
     const base = await scriptOutput('assets.sh', 'base');
     const fio = await scriptOutput('assets.sh', 'fio');
+    const kexec = await scriptOutput('assets.sh', 'kexec');
     const boot = await scriptOutput('assets.sh', 'boot');
-    return { ok: true, assets: { base, fio, boot, accelerator } };
+    return { ok: true, assets: { base, fio, kexec, boot, accelerator } };
   } catch (error) {
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }

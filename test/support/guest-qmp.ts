@@ -1,10 +1,17 @@
-/** QEMU's monitor, as far as guest tests need it: one command at a time, each wait bounded. */
+/**
+ * QEMU's monitor, as far as guest tests need it: one command at a time, and events since the start, each
+ * wait bounded.
+ */
 import { connect, type Socket } from 'node:net';
 import { waitFor } from './bounded-process.ts';
 
 const ANSWER_TIMEOUT_MS = 20_000;
 
+type Parameters = Readonly<Record<string, unknown>>;
+
 interface QmpMessage {
+  readonly event?: string;
+  readonly data?: Parameters;
   readonly QMP?: unknown;
   readonly id?: number;
   readonly return?: unknown;
@@ -15,6 +22,7 @@ export class QmpClient {
   readonly #socket: Socket;
   #text = '';
   #messages: QmpMessage[] = [];
+  readonly #events: QmpMessage[] = [];
   #failure: Error | undefined;
   #nextId = 0;
 
@@ -26,7 +34,10 @@ export class QmpClient {
     socket.on('data', (chunk) => {
       const lines = (this.#text + chunk.toString()).split('\n');
       this.#text = lines.pop() ?? '';
-      this.#messages.push(...lines.filter(Boolean).map((line) => JSON.parse(line) as QmpMessage));
+      const messages = lines.filter(Boolean).map((line) => JSON.parse(line) as QmpMessage);
+      for (const message of messages) {
+        (message.event === undefined ? this.#messages : this.#events).push(message);
+      }
     });
   }
 
@@ -42,7 +53,7 @@ export class QmpClient {
     }
   }
 
-  async execute(command: string, parameters: Readonly<Record<string, unknown>> = {}) {
+  async execute(command: string, parameters: Parameters = {}) {
     const id = this.#nextId++;
     const line = { execute: command, arguments: parameters, id };
     this.#socket.write(`${JSON.stringify(line)}\n`);
@@ -57,7 +68,23 @@ export class QmpClient {
     return String(await this.execute('human-monitor-command', { 'command-line': line }));
   }
 
-  /** Events in between are skipped. */
+  /** Waits for an event with these data, which may have come already; it is not found again. */
+  event(name: string, data: Parameters, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Parameters> {
+    return waitFor(
+      () => `event ${name} ${JSON.stringify(data)} from QMP`,
+      timeoutMs,
+      () => {
+        if (this.#failure !== undefined) throw this.#failure;
+        const at = this.#events.findIndex(
+          (event) =>
+            event.event === name &&
+            Object.entries(data).every(([key, value]) => event.data?.[key] === value),
+        );
+        return at < 0 ? undefined : (this.#events.splice(at, 1)[0]!.data ?? {});
+      },
+    );
+  }
+
   #message(what: string, wanted: (message: QmpMessage) => boolean): Promise<QmpMessage> {
     return waitFor(
       () => `${what} from QMP`,

@@ -14,7 +14,7 @@ import { QmpClient } from './guest-qmp.ts';
 /** What scripts here do between two lines takes a few seconds, their whole some twenty. */
 const SAYS_TIMEOUT_MS = 60_000;
 const FINISH_TIMEOUT_MS = 150_000;
-const MEMORY_MIB = 1024;
+const MEMORY = '1024M';
 
 export interface GuestOptions {
   /** Runs in the guest under busybox's sh. */
@@ -23,13 +23,15 @@ export interface GuestOptions {
   readonly arguments: readonly string[];
   /** False: the guest boots from its disk and not from a kernel that QEMU loads. */
   readonly kernel?: boolean;
-  readonly fio?: boolean;
+  /** Programs that the guest gets besides its usual ones. */
+  readonly programs?: ReadonlyArray<'fio' | 'kexec'>;
   /** More cpio archives for the guest's first file system. */
   readonly archives?: readonly string[];
   /** More for the kernel's command line. */
   readonly append?: string;
   readonly cpus?: number;
-  readonly memoryMib?: number;
+  /** QEMU's size, and slots for memory that is plugged in later: `1G,slots=2,maxmem=2G`. */
+  readonly memory?: string;
   /** It does not boot: another machine of the same kind is migrated to it, from this unix socket. */
   readonly incoming?: string;
   /** Carry on after a reset instead of ending. */
@@ -55,15 +57,15 @@ export class Guest {
     this.#folder = mkdtempSync(join(folder, 'guest-'));
     this.#accelerator = assets.accelerator;
     this.#disks = disks;
-    const { memoryMib = MEMORY_MIB, incoming } = options;
+    const { memory = MEMORY, incoming } = options;
     writeFileSync(this.#path('script'), options.script);
     writeFileSync(this.#path('serial'), '');
     this.#process = new BoundedProcess([
       'qemu-system-x86_64',
       ...['-nodefaults', '-no-user-config', '-display', 'none'],
       // vhost-user needs the machine's own memory to be shared.
-      ...['-machine', 'q35,memory-backend=mem', '-m', `${memoryMib * 1024}k`],
-      ...['-object', `memory-backend-memfd,id=mem,size=${memoryMib * 1024}k,share=on`],
+      ...['-machine', 'q35,memory-backend=mem', '-m', memory],
+      ...['-object', `memory-backend-memfd,id=mem,size=${memory.split(',')[0]},share=on`],
       // QEMU 7.2's TCG gets cmpxchg16b wrong now and then, and guests die of it.
       ...(assets.accelerator === 'kvm'
         ? ['-accel', 'kvm', '-cpu', 'host']
@@ -85,10 +87,10 @@ export class Guest {
 
   #kernelArguments(
     assets: GuestAssets,
-    { fio = false, archives = [], append = '' }: GuestOptions,
+    { programs = [], archives = [], append = '' }: GuestOptions,
   ): string[] {
     let initrd = join(assets.base, 'guest.cpio');
-    const more = [...(fio ? [join(assets.fio, 'fio.cpio')] : []), ...archives];
+    const more = [...programs.map((name) => join(assets[name], `${name}.cpio`)), ...archives];
     if (more.length > 0) {
       // The kernel unpacks one archive after the other.
       const whole = Buffer.concat([initrd, ...more].map((path) => readFileSync(path)));
@@ -161,6 +163,11 @@ export class Guest {
   /** Runs a QMP command. */
   async qmp(command: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown> {
     return (await this.#monitor()).execute(command, parameters);
+  }
+
+  /** Waits for a QMP event, which may have come already. */
+  async event(name: string, data: Readonly<Record<string, unknown>>): Promise<void> {
+    await (await this.#monitor()).event(name, data);
   }
 
   /** Waits for the power-off; the script must have ended with status 0. */
