@@ -51,7 +51,7 @@ describe.skipIf(!opened.ok)('a disk goes from process to process under a guest t
     if (!opened.ok) return;
     lab = new GuestLab(opened.assets);
     disk = await lab.disk('disk', { sizeBytes: 128 * 2 ** 20 });
-    const guest = await lab.boot({ script, fio: true, arguments: disk.qemuArguments() });
+    const guest = await lab.boot({ script, programs: ['fio'], arguments: disk.qemuArguments() });
     await guest.says('LOAD-RUNS');
     while (!guest.serial.includes('LOAD-ENDS') && !guest.serial.includes('GUEST-RC')) {
       await upgrade();
