@@ -3,9 +3,11 @@
  * one's header, in the midst of its payload, for every n, with requests in flight where there are any.
  * Each time the next front-end starts clean, and fds and mappings of vloop are back where they were.
  */
-import { afterEach, expect, test } from 'vitest';
+import { closeSync } from 'node:fs';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { vhostUserHeader } from '../../protocol/vhost-user.ts';
 import { connectTo } from '../../src/sys/unix-socket.ts';
+import { socketPair } from '../support/channel-end.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { MockFrontEnd } from '../support/mock-frontend.ts';
@@ -20,8 +22,15 @@ const SETTLED_MS = 200;
 const HEADER_BYTES = vhostUserHeader.sizeBytes;
 
 let disk: ServedDisk;
+/** The channel for back-end messages: all front-ends hand on the same end. */
+let channel: readonly [number, number];
+
+beforeEach(() => {
+  channel = socketPair();
+});
 
 afterEach(async () => {
+  for (const fd of channel) closeSync(fd);
   await disk.close();
 });
 
@@ -61,7 +70,7 @@ class MortalClient extends VhostUserClient {
 async function converse(frontEnd: MockFrontEnd): Promise<void> {
   const { client, queues, shared } = frontEnd;
   await frontEnd.realize();
-  client.send('SET_BACKEND_REQ_FD', undefined, { fds: [queues[0]!.errFd] });
+  client.send('SET_BACKEND_REQ_FD', undefined, { fds: [channel[1]] });
   await frontEnd.startQueues();
   await frontEnd.setWriteback(0);
   const load = () => {

@@ -5,6 +5,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EFD_NONBLOCK } from '../../protocol/linux.ts';
 import { createEventfd } from '../../src/sys/eventfd.ts';
+import { socketPair } from '../support/channel-end.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { encodeMessage, u64Payload, vringFdPayload } from '../support/vhost-user-messages.ts';
@@ -81,16 +82,18 @@ describe('fds that nobody asked for', () => {
     const frontEnd = await disk.connect();
     const { client } = frontEnd;
     const before = disk.vloop.openFds();
+    const channel = socketPair();
     for (let i = 0; i < 3000; i++) {
       for (const name of ['SET_VRING_CALL', 'SET_VRING_ERR', 'SET_VRING_KICK'] as const) {
         const index = name === 'SET_VRING_KICK' ? 0 : i % 4;
         await client.sendPatiently(name, vringFdPayload(index, true), { fds: [spare] });
       }
-      await client.sendPatiently('SET_BACKEND_REQ_FD', undefined, { fds: [spare] });
+      await client.sendPatiently('SET_BACKEND_REQ_FD', undefined, { fds: [channel[1]] });
     }
     await client.request('GET_FEATURES');
     // The other three rings have a call and an error eventfd now; the back-end channel is new.
     expect(disk.vloop.openFds()).toBe(before + 3 * 2 + 1);
+    for (const fd of channel) closeSync(fd);
     await frontEnd.queue.drained();
   });
 

@@ -2,27 +2,18 @@
  * The front-end's end of the channel for back-end messages: makes the pair of sockets, hands one to the
  * back-end, reads its messages and answers them, rightly or not. Every wait is bounded.
  */
-import { closeSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync } from 'node:fs';
 import { VHOST_USER_REPLY_FLAGS } from '../../protocol/vhost-user.ts';
 import { errnoName } from '../../src/sys/libc.ts';
-import { acceptConnection, connectTo, listenAt } from '../../src/sys/unix-socket.ts';
+import { socketPair as makeSocketPair } from '../../src/sys/unix-socket.ts';
 import { VhostUserClient } from './vhost-user-client.ts';
 import { encodeMessage, type Reply, u64Payload, type Word } from './vhost-user-messages.ts';
 
 /** Two connected unix sockets; each is the caller's to close. */
-export function socketPair(): [number, number] {
-  const directory = mkdtempSync(join(tmpdir(), 'vloop-test-'));
-  const path = join(directory, 's');
-  const listening = listenAt(path);
-  const client = connectTo(path);
-  const server = acceptConnection(listening);
-  rmSync(directory, { recursive: true });
-  closeSync(listening);
-  if (client < 0 || server < 0)
-    throw new Error(`socket pair: ${errnoName(Math.min(client, server))}`);
-  return [client, server];
+export function socketPair(): readonly [number, number] {
+  const pair = makeSocketPair();
+  if (typeof pair === 'number') throw new Error(`socket pair: ${errnoName(pair)}`);
+  return pair;
 }
 
 export class ChannelEnd {
