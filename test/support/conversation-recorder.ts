@@ -38,36 +38,41 @@ class Direction {
     this.#onFrame = onFrame;
   }
 
-  /** Passes on what has come. False: the sender has closed. */
+  /**
+   * Passes on what has come. False: the sender has closed. Never reads past a header or a payload: the
+   * kernel gives descriptors to the first bytes of what is read in one piece.
+   */
   pass(): boolean {
     for (;;) {
-      const received = this.from.receive(MAX_BYTES, this.#fds);
+      const received = this.from.receive(this.#frameBytes() - this.#bytes.length, this.#fds);
       if (received === -EAGAIN) return true;
       if (typeof received === 'number' || received.length === 0) return false;
       this.#bytes = Uint8Array.from([...this.#bytes, ...received]);
-      while (this.#passFrame());
+      // A header that is just complete asks for its payload.
+      if (this.#bytes.length >= HEADER_BYTES && this.#bytes.length === this.#frameBytes())
+        this.#passFrame();
     }
   }
 
-  #passFrame(): boolean {
-    if (this.#bytes.length < HEADER_BYTES) return false;
+  /** Where the header ends, or, once it is there, the message. */
+  #frameBytes(): number {
+    if (this.#bytes.length < HEADER_BYTES) return HEADER_BYTES;
+    return HEADER_BYTES + new DataView(this.#bytes.buffer).getUint32(AT.size, true);
+  }
+
+  #passFrame(): void {
     const view = new DataView(this.#bytes.buffer);
-    const end = HEADER_BYTES + view.getUint32(AT.size, true);
-    if (this.#bytes.length < end) return false;
-    const frame = this.#bytes.slice(0, end);
-    // Front-ends that pipeline send descriptors with messages of their own recvmsg: none are mixed.
     const fds = this.#fds.splice(0);
-    const sent = this.#to.send(frame, fds);
+    const sent = this.#to.send(this.#bytes, fds);
     for (const fd of fds) closeSync(fd);
     if (sent < 0) throw new Error(`cannot pass a message on: ${errnoName(sent)}`);
-    this.#bytes = this.#bytes.slice(end);
     this.#onFrame({
       request: view.getUint32(AT.request, true),
       flags: view.getUint32(AT.flags, true),
-      payload: Buffer.from(frame.subarray(HEADER_BYTES)).toString('hex'),
+      payload: Buffer.from(this.#bytes.subarray(HEADER_BYTES)).toString('hex'),
       fdCount: fds.length,
     });
-    return true;
+    this.#bytes = new Uint8Array(0);
   }
 }
 
