@@ -76,13 +76,20 @@ build_fio() {
   pack_cpio "$build/root" "$out/fio.cpio" "$base/busybox"
 }
 
+# The Xen libraries that Debian's kexec is linked with (and theirs): names differ from release to release.
+kexec_libraries() {
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
+    kexec-tools | grep -E '^lib(xen|yajl)' | sort -u
+}
+
 # build_kexec BUILD OUT BASE: only unpacked; installed it would take part in the machine's own reboots.
 build_kexec() {
   local build=$1 out=$2 base=$3 file
-  packages_unpack "$build/debs" kexec-tools
+  # shellcheck disable=SC2046
+  packages_unpack "$build/debs" kexec-tools $(kexec_libraries)
   install -D -m 755 "$build/debs/sbin/kexec" "$build/root/sbin/kexec"
-  for file in $(ldd "$build/debs/sbin/kexec" | grep -o '/[^ ]*'); do
-    install -D -m 755 "$(realpath "$file")" "$build/root$file"
+  for file in $(LD_LIBRARY_PATH="$build/debs/usr/lib/x86_64-linux-gnu" ldd "$build/debs/sbin/kexec" | grep -o '/[^ ]*'); do
+    install -D -m 755 "$(realpath "$file")" "$build/root${file#"$build/debs"}"
   done
   pack_cpio "$build/root" "$out/kexec.cpio" "$base/busybox"
 }

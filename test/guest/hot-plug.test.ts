@@ -129,7 +129,12 @@ describe.skipIf(!opened.ok)('hot-plug', () => {
     const addr = { type: 'unix', data: { path: disk.socket } };
     const backend = { type: 'socket', data: { addr, server: false } };
     await guest.qmp('chardev-add', { id: 'plugged', backend });
-    const device = { driver: 'vhost-user-blk-pci', id: 'disk', chardev: 'plugged', bus: 'slot' };
+    const device = {
+      driver: 'vhost-user-blk-pci',
+      id: 'disk',
+      chardev: 'plugged',
+      bus: 'plugport',
+    };
     await guest.qmp('device_add', device);
   }
 
@@ -151,7 +156,7 @@ describe.skipIf(!opened.ok)('hot-plug', () => {
       script,
       memory: '5G,slots=4,maxmem=8G',
       arguments: [
-        ...['-device', 'pcie-root-port,id=slot,chassis=1'],
+        ...['-device', 'pcie-root-port,id=plugport,chassis=1'],
         ...disks[0].qemuArguments('num-queues=2'),
         ...disks[1].qemuArguments(),
       ],
