@@ -225,7 +225,8 @@ export class PackedVring implements Vring {
         ? ring[index * LIST_WORDS + LIST_ID_FLAGS]!
         : loadAcquire32(ring, index * LIST_WORDS + LIST_ID_FLAGS);
     if (((word >>> FLAGS_SHIFT) & (AVAIL | USED)) !== (at < size ? AVAIL : USED)) return 0;
-    const limit = size - lapDistance(this.#usedAt, at, size);
+    // What was pushed and not published is the device's still: the driver cannot know that it is back.
+    const limit = size - lapDistance(this.#publishedAt, at, size);
     for (let count = 0; count < limit; ) {
       const from = index * LIST_WORDS;
       const to = count * LIST_WORDS;

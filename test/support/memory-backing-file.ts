@@ -61,6 +61,7 @@ const STALE_WRITES = 32;
 interface VolatileWrite {
   readonly offsetBytes: number;
   readonly bytes: Uint8Array;
+  readonly durably: boolean;
   readonly completedAt: number;
 }
 
@@ -248,12 +249,13 @@ export class MemoryBackingFile implements BackingPort {
     this.content.set(bytes, offsetBytes);
     if (durably) this.durable.set(bytes, offsetBytes);
     // A durable one, too: a sync must not put what came before it in its place.
-    this.#volatile.push({ offsetBytes, bytes, completedAt: this.#clock++ });
+    this.#volatile.push({ offsetBytes, bytes, durably, completedAt: this.#clock++ });
   }
 
   #sync(submittedAt: number): void {
-    for (const write of this.#volatile) {
-      if (write.completedAt < submittedAt) this.durable.set(write.bytes, write.offsetBytes);
+    for (const { bytes, offsetBytes, durably, completedAt } of this.#volatile) {
+      // Those that were durable by themselves stay on top of what they came after.
+      if (durably || completedAt < submittedAt) this.durable.set(bytes, offsetBytes);
     }
     this.#volatile = this.#volatile.filter(({ completedAt }) => completedAt > submittedAt);
   }

@@ -38,6 +38,8 @@ export class NaivePackedVring {
   readonly #inFlight = new Map<bigint, bigint>();
   /** What the driver may not see yet: id and flags of the first used descriptor since `publish`. */
   #held: { spot: Spot; word: bigint } | null = null;
+  /** Descriptors used since then. */
+  #unshown = 0n;
   #avail: Spot;
   #used: Spot;
   #published: Spot;
@@ -83,7 +85,9 @@ export class NaivePackedVring {
       list.push(this.#read(spot));
       spot = this.#next(spot);
     } while ((list.at(-1)!.flags & NEXT) !== 0n && BigInt(list.length) <= this.#size);
-    const taken = [...this.#inFlight.values()].reduce((sum, count) => sum + count, 0n);
+    const inFlight = [...this.#inFlight.values()].reduce((sum, count) => sum + count, 0n);
+    // What the driver was not shown yet is not back with it.
+    const taken = inFlight + this.#unshown;
     const { id } = list.at(-1)!;
     const wrong =
       taken + BigInt(list.length) > this.#size || id >= this.#size || this.#inFlight.has(id);
@@ -105,6 +109,7 @@ export class NaivePackedVring {
     const word = id + flags * 2n ** 16n;
     if (this.#held === null) this.#held = { spot, word };
     else this.#write(at + 12, 4, word);
+    this.#unshown += this.#inFlight.get(id)!;
     for (let i = this.#inFlight.get(id)!; i > 0n; i--) this.#used = this.#next(this.#used);
     this.#inFlight.delete(id);
   }
@@ -113,6 +118,7 @@ export class NaivePackedVring {
     const held = this.#held;
     if (held === null) return false;
     this.#held = null;
+    this.#unshown = 0n;
     this.#write(this.#at.desc + 16 * Number(held.spot.index) + 12, 4, held.word);
     const wish = naiveRead(this.ram, this.#at.avail + 2, 2)! % 4n;
     const offset = naiveRead(this.ram, this.#at.avail, 2)!;
