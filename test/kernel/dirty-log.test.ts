@@ -108,6 +108,17 @@ describe('what requests write', () => {
     expect(log.take().size).toBe(0);
   });
 
+  test('a process that takes over (SIGUSR2) marks in the same log', async () => {
+    const frontEnd = await disk.connect({ queueCount: 2 });
+    const log = newLog();
+    await frontEnd.logWrites(log.fd, log.sizeBytes);
+    await disk.vloop.upgrade();
+    log.take();
+    const expected = await readEverywhere(frontEnd, 4096);
+    const marked = log.take();
+    expect(expected.filter((page) => !marked.has(page))).toEqual([]);
+  });
+
   test('SET_LOG_FD is signalled when pages are marked that were not', async () => {
     const frontEnd = await disk.connect();
     const log = newLog();

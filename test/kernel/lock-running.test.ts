@@ -112,6 +112,34 @@ describe('while one side runs', () => {
   });
 });
 
+describe('a process that takes over (SIGUSR2)', () => {
+  test('has the lock while the rings run, and gives it up when they stop', async () => {
+    const frontEnd = await disk.connect();
+    await frontEnd.queue.mustRun(blk.write(0, noise(BLOCK, 1)));
+    await disk.vloop.upgrade();
+    await frontEnd.queue.mustRun(blk.write(8, noise(BLOCK, 2)));
+    const late = await realized(otherSocket);
+    await expect(late.startQueues()).rejects.toThrow('closed the connection');
+    await frontEnd.stopQueues();
+    await disk.vloop.logged(GIVEN_UP);
+    const next = await realized(otherSocket);
+    await next.startQueues();
+    const data = await next.queue.mustRun(blk.read(8, BLOCK));
+    expect(data).toEqual(new Uint8Array(noise(BLOCK, 2)));
+  });
+
+  test('while no ring runs has none, and takes it with the first', async () => {
+    const frontEnd = await realized(disk.socket);
+    await disk.vloop.upgrade();
+    const first = await realized(otherSocket);
+    await first.startQueues();
+    await first.stopQueues();
+    await frontEnd.startQueues();
+    expect(disk.vloop.log(TAKEN)).toHaveLength(1);
+    await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+  });
+});
+
 test('a file that grew on the other side is as large here, and the guest is told', async () => {
   truncateSync(disk.image, 24 * MIB);
   const frontEnd = await disk.connect();
