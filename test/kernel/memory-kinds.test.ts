@@ -3,7 +3,7 @@
  * rings run, with requests in it when it is to go. Every request's data is checked.
  */
 import { ftruncateSync } from 'node:fs';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_S_OK, VIRTIO_BLK_T_IN } from '../../protocol/virtio-blk.ts';
 import { keepBusy } from '../support/busy-queue.ts';
 import { takeHugePages } from '../support/huge-pages.ts';
@@ -90,7 +90,7 @@ describe('huge pages', () => {
   const PAGES = 32;
   const pages = takeHugePages(PAGES);
   if (!pages.ok) process.stderr.write(`skipped: memory of huge pages: ${pages.reason}\n`);
-  else process.once('exit', pages.giveBack);
+  else afterAll(() => pages.giveBack());
 
   test.skipIf(!pages.ok)('a verified load; regions that begin in the midst of a page', async () => {
     disk = await ServedDisk.serve({ sizeBytes: DISK_BYTES });
