@@ -5,159 +5,37 @@
  */
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
-import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { createLog, type Log } from '../log.ts';
-import { closeFile } from '../sys/block-file.ts';
 import { CPU_LATENCY_ANY_US, CPU_LATENCY_DEVICE, CpuLatencyRequest } from '../sys/cpu-latency.ts';
-import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
-import type { ConnectionLog } from '../vhost-user/connection.ts';
 import {
   adoptSocket,
   closeSocket,
   listenOn,
-  Server,
   type ServerSocket,
   type TakenServer,
 } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
-import { type DiskEvents, type OpenDisk, openDisk } from './disk.ts';
+import { type OpenDisk, openDisk } from './disk.ts';
 import { HandOver } from './hand-over.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
-import { resizeOnHangUp, takeNewSize } from './resize.ts';
+import { resizeOnHangUp } from './resize.ts';
+import { attachLines, describe } from './serve-text.ts';
+import {
+  announced,
+  diskEvents,
+  endDisk,
+  newServer,
+  type ServedDisk,
+  type ServerSettings,
+} from './served-disk.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
 
-/** Guest-caused lines of one kind; the rest is in the counters of the summary. */
-const VIOLATION_LINES_MAX = 20;
-
 /** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
 const DRAIN_LIMIT_MS = 900;
-
-interface ServedDisk {
-  readonly open: OpenDisk;
-  readonly socket: ServerSocket;
-  readonly server: Server;
-  readonly log: Log;
-}
-
-function diskEvents(
-  log: Log,
-  served: () => ServedDisk | undefined,
-  onDeath: () => void,
-): DiskEvents {
-  let violations = 0;
-  let shrinkable = false;
-  return {
-    onViolation(vring, violation) {
-      if (violations++ < VIOLATION_LINES_MAX) {
-        log.warn(
-          { vring, violation },
-          'the guest broke a vring: it is ignored until it is set up again',
-        );
-      }
-    },
-    onIoError(operation, errno, offsetBytes) {
-      log.error(
-        { operation, error: errnoName(errno), offsetBytes },
-        'the backing file failed; more of the same is only counted',
-      );
-    },
-    async onTaken() {
-      log.info('the backing file is locked: a vring starts');
-      // None yet: this process takes over from another one, and the size is that one's.
-      const disk = served();
-      if (disk !== undefined) await takeNewSize(disk, true);
-    },
-    onGivenUp() {
-      log.info('the backing file is unlocked: no vring runs any more');
-    },
-    onSyncFailed(errno) {
-      log.error(
-        { error: errnoName(errno) },
-        'the backing file could not be made durable: it stays locked, nobody can take it over',
-      );
-    },
-    onUnlogged(guestAddress) {
-      log.warn(
-        { guestAddress: `0x${guestAddress.toString(16)}` },
-        'guest memory was written that the dirty log is too small for: the migration misses it',
-      );
-    },
-    onShrinkable() {
-      if (!shrinkable) log.info('guest memory is not sealed: its owner must not truncate it');
-      shrinkable = true;
-    },
-    onDeath(reason) {
-      log.fatal({ reason }, 'a loop worker died');
-      onDeath();
-    },
-  };
-}
-
-function socketName({ path, fd }: ServerSocket): string {
-  return path ?? `fd ${fd}`;
-}
-
-function modeOf({ backing }: OpenDisk): string {
-  if (backing === null) return 'memory: nothing of it survives vloop';
-  return `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
-}
-
-function describe({ open, socket }: ServedDisk): string {
-  const { name, choice } = open;
-  const { shape } = open.disk;
-  const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
-  return [
-    `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
-    `mode    ${modeOf(open)}`,
-    `engine  ${choice.engine}: ${choice.engineReason}`,
-    `serial  ${shape.serial}`,
-    `socket  ${socketName(socket)}`,
-    '',
-    '',
-  ].join('\n');
-}
-
-function attachLines(disks: readonly ServedDisk[]): string {
-  const devices = disks.flatMap(({ socket }, i) => [
-    `-chardev socket,id=vloop${i},path=${socketName(socket)}`,
-    `-device vhost-user-blk-pci,chardev=vloop${i}`,
-  ]);
-  const options = ['-object memory-backend-memfd,id=mem,size=1G,share=on', ...devices];
-  return [
-    `Attach ${disks.length === 1 ? 'it' : 'them'} to a guest (its memory has to be shared):`,
-    '',
-    '  qemu-system-x86_64 -m 1G -machine q35,memory-backend=mem \\',
-    `    ${options.join(' \\\n    ')}`,
-    '',
-    '',
-  ].join('\n');
-}
-
-/** What the log says once, when the disk can be used. */
-function servingFields({ open, socket }: ServedDisk) {
-  const { name, backing, choice, workers } = open;
-  const { shape } = open.disk;
-  return {
-    file: name,
-    sizeBytes: shape.capacitySectors * SECTOR_SIZE,
-    readOnly: shape.readOnly,
-    directIo: backing?.direct ?? false,
-    directIoReason: backing?.directReason ?? 'the disk is in memory',
-    engine: choice.engine,
-    engineReason: choice.engineReason,
-    ioPath: choice.path,
-    ioPathReason: choice.pathReason,
-    blockSize: shape.blockSizeBytes,
-    serial: shape.serial,
-    queues: shape.queueCount,
-    workers: workers.count,
-    socket: socketName(socket),
-  };
-}
 
 /** Throws WorkerError when the kernel's device is not there or not for us. */
 function openCpuLatency(latencyUs: number): CpuLatencyRequest {
@@ -182,35 +60,11 @@ function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
   return fd === null ? listenOn(socketPath) : adoptSocket(fd);
 }
 
-interface Serving {
-  readonly once: boolean;
+interface Serving extends ServerSettings {
   readonly logs: readonly Log[];
-  readonly trace: TraceFile | null;
   readonly log: Log;
   /** Ends the process at once. */
   readonly abandon: () => void;
-}
-
-function newServer(
-  open: OpenDisk,
-  socket: ServerSocket,
-  log: Log,
-  { once, trace }: Serving,
-  taken: TakenServer | null,
-): Server {
-  const options = {
-    once,
-    log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
-    trace: trace?.writer(open.name),
-    onConnect: () => log.info('front-end connected'),
-    onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
-  };
-  return new Server(socket, open.disk, options, taken);
-}
-
-function announced(served: ServedDisk): ServedDisk {
-  served.log.info(servingFields(served), 'serving');
-  return served;
 }
 
 /** Serves the disks of a command line, or takes them over. `sockets` and `disks` grow on the way. */
@@ -249,7 +103,7 @@ async function serveDisks(
   for (const [i, open] of opened.entries()) {
     await open.workers.ready;
     const [socket, log] = [sockets[i]!, serving.logs[i]!];
-    const server = newServer(open, socket, log, serving, null);
+    const server = newServer(open, socket, log, serving);
     disks.push(announced({ open, socket, server, log }));
   }
 }
@@ -270,13 +124,6 @@ async function takeDisksOver(
   return servers.map((server, i) =>
     announced({ open: opened[i]!, socket: server.socket, server, log: serving.logs[i]! }),
   );
-}
-
-async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
-  await server.ended;
-  await open.workers.end();
-  if (open.backing !== null) closeFile(open.backing.fd);
-  log.info(open.disk.counters(), 'summary');
 }
 
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */

@@ -1,0 +1,45 @@
+/**
+ * What `vloop serve` prints for a person: where each disk is, how it is served and why, and the front-end's
+ * command line that attaches it. Pure: disks in, text out.
+ */
+import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
+import type { OpenDisk } from './disk.ts';
+import { type ServedDisk, socketName } from './served-disk.ts';
+
+function modeOf({ backing }: OpenDisk): string {
+  if (backing === null) return 'memory: nothing of it survives vloop';
+  return `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
+}
+
+/** One disk. */
+export function describe({ open, socket }: ServedDisk): string {
+  const { name, choice } = open;
+  const { shape } = open.disk;
+  const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
+  return [
+    `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
+    `mode    ${modeOf(open)}`,
+    `engine  ${choice.engine}: ${choice.engineReason}`,
+    `serial  ${shape.serial}`,
+    `socket  ${socketName(socket)}`,
+    '',
+    '',
+  ].join('\n');
+}
+
+/** How to attach them all to one guest. */
+export function attachLines(disks: readonly ServedDisk[]): string {
+  const devices = disks.flatMap(({ socket }, i) => [
+    `-chardev socket,id=vloop${i},path=${socketName(socket)}`,
+    `-device vhost-user-blk-pci,chardev=vloop${i}`,
+  ]);
+  const options = ['-object memory-backend-memfd,id=mem,size=1G,share=on', ...devices];
+  return [
+    `Attach ${disks.length === 1 ? 'it' : 'them'} to a guest (its memory has to be shared):`,
+    '',
+    '  qemu-system-x86_64 -m 1G -machine q35,memory-backend=mem \\',
+    `    ${options.join(' \\\n    ')}`,
+    '',
+    '',
+  ].join('\n');
+}

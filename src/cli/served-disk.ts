@@ -1,0 +1,144 @@
+/**
+ * One disk from its open file to its end: the server at its socket, what its events say in the log, its summary.
+ * Nothing here touches the process (no signal, no exit): it serves the command line and the library alike.
+ */
+import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
+import type { Log } from '../log.ts';
+import { closeFile } from '../sys/block-file.ts';
+import { errnoName } from '../sys/libc.ts';
+import type { ConnectionLog } from '../vhost-user/connection.ts';
+import { Server, type ServerSocket, type TakenServer } from '../vhost-user/server.ts';
+import type { DiskEvents, OpenDisk } from './disk.ts';
+import { takeNewSize } from './resize.ts';
+import type { TraceFile } from './trace-file.ts';
+
+/** Guest-caused lines of one kind; the rest is in the counters of the summary. */
+const VIOLATION_LINES_MAX = 20;
+
+export interface ServedDisk {
+  readonly open: OpenDisk;
+  readonly socket: ServerSocket;
+  readonly server: Server;
+  readonly log: Log;
+}
+
+/**
+ * What the log says of a disk. `served`: the disk once it is served; `onDeath`: nothing can be done for it any more.
+ */
+export function diskEvents(
+  log: Log,
+  served: () => ServedDisk | undefined,
+  onDeath: () => void,
+): DiskEvents {
+  let violations = 0;
+  let shrinkable = false;
+  return {
+    onViolation(vring, violation) {
+      if (violations++ < VIOLATION_LINES_MAX) {
+        log.warn(
+          { vring, violation },
+          'the guest broke a vring: it is ignored until it is set up again',
+        );
+      }
+    },
+    onIoError(operation, errno, offsetBytes) {
+      log.error(
+        { operation, error: errnoName(errno), offsetBytes },
+        'the backing file failed; more of the same is only counted',
+      );
+    },
+    async onTaken() {
+      log.info('the backing file is locked: a vring starts');
+      // None yet: this process takes over from another one, and the size is that one's.
+      const disk = served();
+      if (disk !== undefined) await takeNewSize(disk, true);
+    },
+    onGivenUp() {
+      log.info('the backing file is unlocked: no vring runs any more');
+    },
+    onSyncFailed(errno) {
+      log.error(
+        { error: errnoName(errno) },
+        'the backing file could not be made durable: it stays locked, nobody can take it over',
+      );
+    },
+    onUnlogged(guestAddress) {
+      log.warn(
+        { guestAddress: `0x${guestAddress.toString(16)}` },
+        'guest memory was written that the dirty log is too small for: the migration misses it',
+      );
+    },
+    onShrinkable() {
+      if (!shrinkable) log.info('guest memory is not sealed: its owner must not truncate it');
+      shrinkable = true;
+    },
+    onDeath(reason) {
+      log.fatal({ reason }, 'a loop worker died');
+      onDeath();
+    },
+  };
+}
+
+export function socketName({ path, fd }: ServerSocket): string {
+  return path ?? `fd ${fd}`;
+}
+
+/** What the log says once, when the disk can be used. */
+function servingFields({ open, socket }: ServedDisk) {
+  const { name, backing, choice, workers } = open;
+  const { shape } = open.disk;
+  return {
+    file: name,
+    sizeBytes: shape.capacitySectors * SECTOR_SIZE,
+    readOnly: shape.readOnly,
+    directIo: backing?.direct ?? false,
+    directIoReason: backing?.directReason ?? 'the disk is in memory',
+    engine: choice.engine,
+    engineReason: choice.engineReason,
+    ioPath: choice.path,
+    ioPathReason: choice.pathReason,
+    blockSize: shape.blockSizeBytes,
+    serial: shape.serial,
+    queues: shape.queueCount,
+    workers: workers.count,
+    socket: socketName(socket),
+  };
+}
+
+export interface ServerSettings {
+  /** End after the first front-end has gone. */
+  readonly once: boolean;
+  readonly trace: TraceFile | null;
+}
+
+/** `taken`: what another process has served so far; the server is held then. */
+export function newServer(
+  open: OpenDisk,
+  socket: ServerSocket,
+  log: Log,
+  { once, trace }: ServerSettings,
+  taken: TakenServer | null = null,
+): Server {
+  const options = {
+    once,
+    log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
+    trace: trace?.writer(open.name),
+    onConnect: () => log.info('front-end connected'),
+    onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
+  };
+  return new Server(socket, open.disk, options, taken);
+}
+
+/** Says in the log that the disk can be used, and how. */
+export function announced(served: ServedDisk): ServedDisk {
+  served.log.info(servingFields(served), 'serving');
+  return served;
+}
+
+/** Waits for the server's end, whatever ends it, and closes what is open. */
+export async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
+  await server.ended;
+  await open.workers.end();
+  if (open.backing !== null) closeFile(open.backing.fd);
+  log.info(open.disk.counters(), 'summary');
+}
