@@ -9,6 +9,9 @@ import * as ioUring from './io-uring.ts';
 import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
 import * as linux from './linux.ts';
 import * as vhostUser from './vhost-user.ts';
+import { type BackendMessageRow, vhostUserBackendMessages } from './vhost-user-backend-messages.ts';
+import * as messages from './vhost-user-messages.ts';
+import * as payloads from './vhost-user-payloads.ts';
 import * as virtioBlk from './virtio-blk.ts';
 import * as virtioRing from './virtio-ring.ts';
 
@@ -16,6 +19,8 @@ const ROOMS: ReadonlyArray<readonly [file: string, module: Readonly<Record<strin
   ['virtio-ring.ts', virtioRing],
   ['virtio-blk.ts', virtioBlk],
   ['vhost-user.ts', vhostUser],
+  ['vhost-user-payloads.ts', payloads],
+  ['vhost-user-messages.ts', messages],
   ['inflight.ts', inflight],
   ['device-state.ts', deviceState],
   ['io-uring.ts', ioUring],
@@ -82,8 +87,8 @@ function featureName(bit: number | null): string {
 }
 
 function backendMessageTable(): string {
-  const rows = Object.values(vhostUser.vhostUserBackendMessages).map(
-    ({ code, name, payload, needs, meaning }: vhostUser.BackendMessageRow) =>
+  const rows = Object.values(vhostUserBackendMessages).map(
+    ({ code, name, payload, needs, meaning }: BackendMessageRow) =>
       `| ${code} | \`${name.replace('VHOST_USER_', '')}\` | ${payload === null ? '–' : `\`${payload.name}\``} | ${featureName(needs)} | ${meaning} |`,
   );
   return [
@@ -97,7 +102,7 @@ function backendMessageTable(): string {
 }
 
 function messageTable(): string {
-  const rows = Object.values(vhostUser.vhostUserMessages).map((message: vhostUser.MessageRow) => {
+  const rows = Object.values(messages.vhostUserMessages).map((message: messages.MessageRow) => {
     const payload =
       message.payload === null
         ? '–'

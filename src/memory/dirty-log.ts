@@ -4,7 +4,7 @@
  * before: whoever clears the mark and then reads the page has seen the write.
  * A page beyond the log is told of once and not marked. Source: vhost-user.rst, "Migration".
  */
-import { VHOST_LOG_PAGE } from '../../protocol/vhost-user.ts';
+import { VHOST_LOG_PAGE } from '../../protocol/vhost-user-payloads.ts';
 import type { GuestMemory } from './guest-memory.ts';
 
 const PAGES_PER_BYTE = 8;

@@ -4,7 +4,11 @@
  * what has not been used for long goes when it is full. An entry that commands in flight use keeps its slot
  * until they have ended, whatever happens to the translation. Source: vhost-user.rst, "IOMMU support".
  */
-import { VHOST_ACCESS_RO, VHOST_ACCESS_RW, VHOST_ACCESS_WO } from '../../protocol/vhost-user.ts';
+import {
+  VHOST_ACCESS_RO,
+  VHOST_ACCESS_RW,
+  VHOST_ACCESS_WO,
+} from '../../protocol/vhost-user-payloads.ts';
 import type { AddressTable, GuestMemory } from './guest-memory.ts';
 
 export const ACCESS_READ = VHOST_ACCESS_RO;

@@ -4,14 +4,14 @@
  * handling of a front-end's message, because a front-end may have to say something first (an IOTLB
  * update) before it can answer. Source: vhost-user.rst, "Back-end communication".
  */
+
 import {
-  type BackendMessageRow,
   VHOST_USER_NEED_REPLY_MASK,
   VHOST_USER_REPLY_FLAGS,
   VHOST_USER_VERSION,
-  vhostUserHeader,
-  vhostUserU64,
 } from '../../protocol/vhost-user.ts';
+import type { BackendMessageRow } from '../../protocol/vhost-user-backend-messages.ts';
+import { vhostUserHeader, vhostUserU64 } from '../../protocol/vhost-user-payloads.ts';
 import type { ChannelSocket, SessionPort } from './session-port.ts';
 
 /**

@@ -2,11 +2,10 @@
  * GET_CONFIG and SET_CONFIG: ranges of the config space, of which a driver may write one byte.
  * Source: vhost-user.rst, "Virtio device config space"; virtio 1.3 §5.2.5.2.
  */
-import {
-  vhostUserMessages as M,
-  VHOST_SET_CONFIG_TYPE_MIGRATION,
-  vhostUserConfigHead,
-} from '../../protocol/vhost-user.ts';
+
+import { VHOST_SET_CONFIG_TYPE_MIGRATION } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
+import { vhostUserConfigHead } from '../../protocol/vhost-user-payloads.ts';
 import { isWritebackWrite } from '../blk/config-space.ts';
 import { ProtocolError } from './protocol-error.ts';
 

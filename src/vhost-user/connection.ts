@@ -6,7 +6,8 @@
 import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { EAGAIN, ECONNRESET, EPIPE } from '../../protocol/linux.ts';
-import { VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserHeader } from '../../protocol/vhost-user.ts';
+import { VHOST_USER_MAX_PAYLOAD_BYTES } from '../../protocol/vhost-user-messages.ts';
+import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
 import { adoptEventfd, createEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';

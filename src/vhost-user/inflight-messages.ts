@@ -4,7 +4,7 @@
  * Source: vhost-user.rst, "Inflight description", "Inflight I/O tracking".
  */
 import { vhostUserInflight } from '../../protocol/inflight.ts';
-import { vhostUserMessages as M } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
   type InflightDescription,
   invalidInflight,

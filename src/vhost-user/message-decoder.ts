@@ -3,25 +3,30 @@
  * (size, fd count) and nothing of a session. Every fd it is given leaves with a message or through
  * `takeFds`. Source: vhost-user.rst, "Message Specification".
  */
+
 import {
-  type MessageRow,
-  messageNameOf,
-  requestName,
   VHOST_MEMORY_BASELINE_NREGIONS,
   VHOST_USER_MAX_CONFIG_SIZE,
   VHOST_USER_MAX_FDS,
-  VHOST_USER_MAX_PAYLOAD_BYTES,
   VHOST_USER_NEED_REPLY_MASK,
   VHOST_USER_REPLY_MASK,
   VHOST_USER_VERSION,
   VHOST_USER_VERSION_MASK,
   VHOST_USER_VRING_NOFD_MASK,
+} from '../../protocol/vhost-user.ts';
+import {
+  type MessageRow,
+  messageNameOf,
+  requestName,
+  VHOST_USER_MAX_PAYLOAD_BYTES,
+  vhostUserMessages,
+} from '../../protocol/vhost-user-messages.ts';
+import {
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostUserConfigHead,
   vhostUserHeader,
-  vhostUserMessages,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 /** One whole message. Its fds belong to whoever takes it. */

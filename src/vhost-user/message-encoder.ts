@@ -2,11 +2,9 @@
  * Replies → bytes. A reply's flags are exactly REPLY and the version: QEMU drops the connection when
  * NEED_REPLY is echoed. Source: vhost-user.rst, "Header".
  */
-import {
-  VHOST_USER_REPLY_FLAGS,
-  vhostUserHeader,
-  vhostUserU64,
-} from '../../protocol/vhost-user.ts';
+
+import { VHOST_USER_REPLY_FLAGS } from '../../protocol/vhost-user.ts';
+import { vhostUserHeader, vhostUserU64 } from '../../protocol/vhost-user-payloads.ts';
 
 const HEADER_BYTES = vhostUserHeader.sizeBytes;
 

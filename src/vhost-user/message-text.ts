@@ -4,18 +4,22 @@
  */
 import { type Codes, fieldSizeBytes, type Layout, namesOfBits } from '../../protocol/layout.ts';
 import {
-  vhostUserBackendMessages as B,
+  VHOST_USER_NEED_REPLY_MASK,
+  vhostUserProtocolFeatures,
+} from '../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
+import {
   vhostUserMessages as M,
   type MessageRow,
   messageNameOf,
   requestName,
-  VHOST_USER_NEED_REPLY_MASK,
+} from '../../protocol/vhost-user-messages.ts';
+import {
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostUserHeader,
-  vhostUserProtocolFeatures,
   vhostUserU64,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import { virtioBlkFeatures } from '../../protocol/virtio-blk.ts';
 import { ringFeatures } from '../../protocol/virtio-ring.ts';
 import type { Message } from './message-decoder.ts';

@@ -5,7 +5,6 @@
  */
 import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import {
-  vhostUserMessages as M,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
@@ -14,6 +13,7 @@ import {
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostUserProtocolFeatures,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
   type FeatureTable,
   featureMarkdown,

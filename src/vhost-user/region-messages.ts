@@ -3,13 +3,13 @@
  * address is its guest address said twice, so that a ring's guest-physical address is found as any
  * other. Source: vhost-user.rst, "Memory region description".
  */
+
+import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
 import {
-  vhostUserMessages as M,
-  type MessageRow,
   vhostMemoryHead,
   vhostMemoryRegion,
   vhostSingleMemoryRegion,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
 import { ProtocolError } from './protocol-error.ts';
 

@@ -3,12 +3,13 @@
  * config space, which waits until a vring runs, because a suspended device sends nothing.
  * Source: vhost-user.rst, "Back-end communication", "Suspended device state".
  */
+
 import {
-  vhostUserBackendMessages as B,
-  vhostUserMessages as M,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import { BackendChannel } from './backend-channel.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { SessionPort } from './session-port.ts';

@@ -2,7 +2,7 @@
  * The messages about a device as a whole: its status, its reset, and its state for the other side of a
  * migration. Source: vhost-user.rst, VHOST_USER_SET_STATUS, RESET_DEVICE, SET_DEVICE_STATE_FD.
  */
-import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
 import type { Message } from './message-decoder.ts';
 import { encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';

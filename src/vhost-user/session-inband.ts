@@ -4,11 +4,12 @@
  * comes while the last one is unanswered is not lost and not queued: one message follows for all of them.
  * Source: vhost-user.rst, "In-band notifications".
  */
+
 import {
   vhostUserBackendMessages as B,
   type BackendMessageRow,
-  vhostVringState,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-backend-messages.ts';
+import { vhostVringState } from '../../protocol/vhost-user-payloads.ts';
 import type { BackendChannel } from './backend-channel.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { EventfdWatch, SessionPort } from './session-port.ts';

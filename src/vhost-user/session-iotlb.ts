@@ -4,16 +4,17 @@
  * when all its pages have come, breaks when one is denied, and asks again when nothing comes in time.
  * Source: vhost-user.rst, "IOMMU support".
  */
+
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
-  vhostUserBackendMessages as B,
-  vhostUserMessages as M,
   VHOST_ACCESS_RW,
   VHOST_IOTLB_INVALIDATE,
   VHOST_IOTLB_MISS,
   VHOST_IOTLB_UPDATE,
   vhostIotlbMsg,
   vhostIotlbTypes,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type { BackendChannel, ChannelOutcome } from './backend-channel.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';

@@ -2,7 +2,9 @@
  * SET_LOG_BASE and SET_LOG_FD: where a migrating front-end wants to read which pages of guest memory were
  * written. May come at any time, while vrings run too. Source: vhost-user.rst, "Migration".
  */
-import { vhostUserMessages as M, vhostUserLog } from '../../protocol/vhost-user.ts';
+
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
+import { vhostUserLog } from '../../protocol/vhost-user-payloads.ts';
 import { encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
 import type { SessionPort } from './session-port.ts';

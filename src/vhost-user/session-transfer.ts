@@ -3,14 +3,15 @@
  * on one, while all vrings are stopped. What goes wrong is answered, as the messages have room for it; what
  * has come in takes effect with the check. Source: vhost-user.rst, "Migrating back-end state".
  */
+
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
-  vhostUserMessages as M,
   VHOST_USER_DEVICE_STATE_NOFD_MASK,
   VHOST_USER_TRANSFER_STATE_DIRECTION_LOAD,
   VHOST_USER_TRANSFER_STATE_DIRECTION_SAVE,
   VHOST_USER_TRANSFER_STATE_PHASE_STOPPED,
   vhostTransferState,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import { DISK_STATE_BYTES_MAX, decodeDeviceState, encodeDeviceState } from './device-state.ts';
 import { encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';

@@ -2,15 +2,14 @@
  * The vrings of a session: the messages that set them up, start and stop them. Started and enabled are
  * two independent bits; geometry is frozen while a ring runs. Source: vhost-user.rst, "Ring states".
  */
+
 import {
-  vhostUserMessages as M,
-  type MessageRow,
   VHOST_USER_VRING_IDX_MASK,
   VHOST_USER_VRING_NOFD_MASK,
   VHOST_VRING_F_LOG,
-  vhostVringAddr,
-  vhostVringState,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import { vhostVringAddr, vhostVringState } from '../../protocol/vhost-user-payloads.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_ACCESS_PLATFORM,

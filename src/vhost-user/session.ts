@@ -6,14 +6,16 @@
 
 import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import {
-  vhostUserMessages as M,
-  type MessageRow,
-  requestName,
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   vhostUserProtocolFeatures,
 } from '../../protocol/vhost-user.ts';
+import {
+  vhostUserMessages as M,
+  type MessageRow,
+  requestName,
+} from '../../protocol/vhost-user-messages.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import {
   ringFeatures,

@@ -10,8 +10,8 @@ import {
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  vhostUserConfigHead,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserConfigHead } from '../../protocol/vhost-user-payloads.ts';
 import {
   SECTOR_SIZE,
   VIRTIO_BLK_F_BLK_SIZE,

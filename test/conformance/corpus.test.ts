@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { vhostUserMessages as M, vhostUserUnserved } from '../../protocol/vhost-user.ts';
+import { vhostUserMessages as M, vhostUserUnserved } from '../../protocol/vhost-user-messages.ts';
 import {
   bytesOf,
   type Conversation,

@@ -8,6 +8,9 @@ import * as inflight from '../../protocol/inflight.ts';
 import { fieldSizeBytes, type Layout } from '../../protocol/layout.ts';
 import { allLayouts } from '../../protocol/readme.ts';
 import * as vhostUser from '../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages } from '../../protocol/vhost-user-backend-messages.ts';
+import * as messages from '../../protocol/vhost-user-messages.ts';
+import * as payloads from '../../protocol/vhost-user-payloads.ts';
 
 interface Golden {
   readonly layout: Layout;
@@ -19,23 +22,23 @@ interface Golden {
 const GOLDEN: readonly Golden[] = [
   {
     // SET_MEM_TABLE (5), version 1 with NEED_REPLY, one region of payload.
-    layout: vhostUser.vhostUserHeader,
+    layout: payloads.vhostUserHeader,
     bytes: '05000000 09000000 28000000',
     fields: { request: 5n, flags: 9n, size: 40n },
   },
   {
-    layout: vhostUser.vhostUserU64,
+    layout: payloads.vhostUserU64,
     bytes: '0000004001000000',
     fields: { value: 0x1_4000_0000n },
   },
   {
-    layout: vhostUser.vhostVringState,
+    layout: payloads.vhostVringState,
     bytes: '01000000 80000000',
     fields: { index: 1n, num: 128n },
   },
   {
     // Descriptors, used, available, log: the used ring comes before the avail ring.
-    layout: vhostUser.vhostVringAddr,
+    layout: payloads.vhostVringAddr,
     bytes: '02000000 01000000 00100000007f0000 00300000007f0000 00200000007f0000 0040000000000000',
     fields: {
       index: 2n,
@@ -47,12 +50,12 @@ const GOLDEN: readonly Golden[] = [
     },
   },
   {
-    layout: vhostUser.vhostMemoryHead,
+    layout: payloads.vhostMemoryHead,
     bytes: '02000000 00000000',
     fields: { nregions: 2n, padding: 0n },
   },
   {
-    layout: vhostUser.vhostMemoryRegion,
+    layout: payloads.vhostMemoryRegion,
     bytes: '0000000001000000 0000008000000000 00000040557f0000 0000001000000000',
     fields: {
       guest_addr: 0x1_0000_0000n,
@@ -63,7 +66,7 @@ const GOLDEN: readonly Golden[] = [
   },
   {
     // 64 bits of padding, then the region as in the table.
-    layout: vhostUser.vhostSingleMemoryRegion,
+    layout: payloads.vhostSingleMemoryRegion,
     bytes: '0000000000000000 0000000001000000 0000008000000000 00000040557f0000 0000001000000000',
     fields: {
       padding: 0n,
@@ -75,23 +78,23 @@ const GOLDEN: readonly Golden[] = [
   },
   {
     // SET_CONFIG of one byte, writeback.
-    layout: vhostUser.vhostUserConfigHead,
+    layout: payloads.vhostUserConfigHead,
     bytes: '20000000 01000000 00000000',
     fields: { offset: 32n, size: 1n, flags: 0n },
   },
   {
     // An update, readable and writable; the C struct has six bytes more than its fields.
-    layout: vhostUser.vhostTransferState,
+    layout: payloads.vhostTransferState,
     bytes: '01000000 00000000',
     fields: { direction: 1n, phase: 0n },
   },
   {
-    layout: vhostUser.vhostUserLog,
+    layout: payloads.vhostUserLog,
     bytes: '0080000000000000 0010000000000000',
     fields: { mmap_size: 0x8000n, mmap_offset: 0x1000n },
   },
   {
-    layout: vhostUser.vhostIotlbMsg,
+    layout: payloads.vhostIotlbMsg,
     bytes: '00e0ffff00000000 0010000000000000 00000040557f0000 03 02 000000000000',
     fields: {
       iova: 0xffff_e000n,
@@ -170,16 +173,16 @@ test.each(GOLDEN.map((golden) => [golden.layout.name, golden] as const))(
   (_, { layout, bytes, fields }) => expect(decode(layout, bytes)).toEqual(fields),
 );
 
-test('every layout of vhost-user.ts and inflight.ts has golden bytes', () => {
+test('every layout of the messages and of inflight.ts has golden bytes', () => {
   const declared = allLayouts()
-    .filter(([file]) => file === 'vhost-user.ts' || file === 'inflight.ts')
+    .filter(([file]) => file === 'vhost-user-payloads.ts' || file === 'inflight.ts')
     .map(([, layout]) => layout.name);
   expect(GOLDEN.map(({ layout }) => layout.name).sort()).toEqual([...new Set(declared)].sort());
 });
 
 test('front-end messages have the codes of the protocol', () => {
   const codes = Object.fromEntries(
-    Object.entries(vhostUser.vhostUserMessages).map(([name, row]) => [name, row.code]),
+    Object.entries(messages.vhostUserMessages).map(([name, row]) => [name, row.code]),
   );
   expect(codes).toEqual({
     GET_FEATURES: 1,
@@ -221,18 +224,18 @@ test('front-end messages have the codes of the protocol', () => {
 
 test('back-end messages have the codes of the protocol', () => {
   const codes = Object.fromEntries(
-    Object.entries(vhostUser.vhostUserBackendMessages).map(([name, row]) => [name, row.code]),
+    Object.entries(vhostUserBackendMessages).map(([name, row]) => [name, row.code]),
   );
   expect(codes).toEqual({ IOTLB_MSG: 1, CONFIG_CHANGE_MSG: 2, VRING_CALL: 4, VRING_ERR: 5 });
 });
 
 test('no code belongs to two messages, and 1 to 45 are all named', () => {
-  const served = Object.values(vhostUser.vhostUserMessages).map((row) => row.code);
-  const unserved = Object.values(vhostUser.vhostUserUnserved.values);
+  const served = Object.values(messages.vhostUserMessages).map((row) => row.code);
+  const unserved = Object.values(messages.vhostUserUnserved.values);
   const all = [...served, ...unserved].sort((a, b) => a - b);
   expect(all).toEqual(Array.from({ length: 45 }, (_, index) => index + 1));
-  for (const code of all) expect(vhostUser.requestName(code)).toMatch(/^VHOST_USER_[A-Z_]+$/);
-  expect(vhostUser.requestName(46)).toBe('unknown (0x2e)');
+  for (const code of all) expect(messages.requestName(code)).toMatch(/^VHOST_USER_[A-Z_]+$/);
+  expect(messages.requestName(46)).toBe('unknown (0x2e)');
 });
 
 test('header flags: version in bits 0-1, reply bit 2, need_reply bit 3; a reply is 5', () => {

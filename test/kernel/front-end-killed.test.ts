@@ -5,7 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { vhostUserHeader } from '../../protocol/vhost-user.ts';
+import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
 import { connectTo } from '../../src/sys/unix-socket.ts';
 import { socketPair } from '../support/channel-end.ts';
 import { noise } from '../support/image-content.ts';

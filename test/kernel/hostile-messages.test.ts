@@ -4,7 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { VHOST_USER_MAX_PAYLOAD_BYTES } from '../../protocol/vhost-user.ts';
+import { VHOST_USER_MAX_PAYLOAD_BYTES } from '../../protocol/vhost-user-messages.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import { VIRTIO_F_VERSION_1 } from '../../protocol/virtio-ring.ts';
 import { createEventfd } from '../../src/sys/eventfd.ts';

@@ -5,11 +5,11 @@
 import { afterEach, expect, test } from 'vitest';
 import { bitsToWord } from '../../protocol/layout.ts';
 import {
-  vhostUserBackendMessages as B,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import {
   VHOST_F_LOG_ALL,

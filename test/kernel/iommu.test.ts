@@ -9,7 +9,7 @@ import {
   VHOST_ACCESS_RW,
   VHOST_ACCESS_WO,
   VHOST_IOTLB_UPDATE,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { drainEventfd } from '../../src/sys/eventfd.ts';
 import { noise } from '../support/image-content.ts';

@@ -4,7 +4,7 @@
  */
 import { existsSync, statSync, truncateSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { vhostUserBackendMessages as B } from '../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
 import { VIRTIO_BLK_S_IOERR, virtioBlkConfig } from '../../protocol/virtio-blk.ts';
 import { ChannelEnd } from '../support/channel-end.ts';
 import { noise } from '../support/image-content.ts';

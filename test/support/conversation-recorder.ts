@@ -4,11 +4,9 @@
  */
 import { closeSync } from 'node:fs';
 import { EAGAIN } from '../../protocol/linux.ts';
-import {
-  requestName,
-  VHOST_USER_NEED_REPLY_MASK,
-  vhostUserHeader,
-} from '../../protocol/vhost-user.ts';
+import { VHOST_USER_NEED_REPLY_MASK } from '../../protocol/vhost-user.ts';
+import { requestName } from '../../protocol/vhost-user-messages.ts';
+import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
 import { errnoName } from '../../src/sys/libc.ts';
 import { type FdWatch, watchReadable } from '../../src/sys/poll.ts';
 import { acceptConnection, connectTo, FdSocket, listenAt } from '../../src/sys/unix-socket.ts';

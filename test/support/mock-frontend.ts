@@ -18,9 +18,8 @@ import {
   VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  vhostUserConfigHead,
-  vhostVringState,
 } from '../../protocol/vhost-user.ts';
+import { vhostUserConfigHead, vhostVringState } from '../../protocol/vhost-user-payloads.ts';
 import { virtioBlkConfig } from '../../protocol/virtio-blk.ts';
 import {
   VHOST_F_LOG_ALL,

@@ -4,14 +4,15 @@
  * what the back-end is told as guest addresses leads nowhere. Answers as QEMU does: the update goes first,
  * its reply is waited for, then the miss is answered.
  */
+
+import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
 import {
-  vhostUserBackendMessages as B,
   VHOST_ACCESS_RW,
   VHOST_IOTLB_INVALIDATE,
   VHOST_IOTLB_MISS,
   VHOST_IOTLB_UPDATE,
   vhostIotlbMsg,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 import { ChannelEnd } from './channel-end.ts';
 import type { MockFrontEnd } from './mock-frontend.ts';
 import { iotlbPayload, type Reply, replyU64 } from './vhost-user-messages.ts';

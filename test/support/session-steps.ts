@@ -5,7 +5,6 @@
 import { expect } from 'vitest';
 import { bitsToWord } from '../../protocol/layout.ts';
 import {
-  type MessageName,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
@@ -21,6 +20,7 @@ import {
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from '../../protocol/vhost-user.ts';
+import type { MessageName } from '../../protocol/vhost-user-messages.ts';
 import { VHOST_USER_F_PROTOCOL_FEATURES, VIRTIO_F_VERSION_1 } from '../../protocol/virtio-ring.ts';
 import type { RecordedSession } from './recording-session-port.ts';
 import {

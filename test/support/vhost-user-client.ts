@@ -5,12 +5,9 @@
  */
 import { closeSync } from 'node:fs';
 import { EAGAIN } from '../../protocol/linux.ts';
-import {
-  type MessageName,
-  requestName,
-  VHOST_USER_REPLY_FLAGS,
-  vhostUserHeader,
-} from '../../protocol/vhost-user.ts';
+import { VHOST_USER_REPLY_FLAGS } from '../../protocol/vhost-user.ts';
+import { type MessageName, requestName } from '../../protocol/vhost-user-messages.ts';
+import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
 import { errnoName } from '../../src/sys/libc.ts';
 import { connectTo, FdSocket } from '../../src/sys/unix-socket.ts';
 import {

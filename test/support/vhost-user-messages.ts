@@ -7,11 +7,16 @@
 import { vhostUserInflight } from '../../protocol/inflight.ts';
 import type { Layout } from '../../protocol/layout.ts';
 import {
-  type MessageName,
-  type MessageRow,
   VHOST_USER_NEED_REPLY_MASK,
   VHOST_USER_VERSION,
   VHOST_USER_VRING_NOFD_MASK,
+} from '../../protocol/vhost-user.ts';
+import {
+  type MessageName,
+  type MessageRow,
+  vhostUserMessages,
+} from '../../protocol/vhost-user-messages.ts';
+import {
   vhostIotlbMsg,
   vhostMemoryHead,
   vhostMemoryRegion,
@@ -20,11 +25,10 @@ import {
   vhostUserConfigHead,
   vhostUserHeader,
   vhostUserLog,
-  vhostUserMessages,
   vhostUserU64,
   vhostVringAddr,
   vhostVringState,
-} from '../../protocol/vhost-user.ts';
+} from '../../protocol/vhost-user-payloads.ts';
 
 export const MESSAGE_NAMES = Object.keys(vhostUserMessages) as MessageName[];
 

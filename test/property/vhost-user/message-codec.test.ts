@@ -4,11 +4,11 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { VHOST_USER_VRING_NOFD_MASK } from '../../../protocol/vhost-user.ts';
 import {
   VHOST_USER_MAX_PAYLOAD_BYTES,
-  VHOST_USER_VRING_NOFD_MASK,
   vhostUserMessages,
-} from '../../../protocol/vhost-user.ts';
+} from '../../../protocol/vhost-user-messages.ts';
 import { MessageDecoder } from '../../../src/vhost-user/message-decoder.ts';
 import { encodeReply } from '../../../src/vhost-user/message-encoder.ts';
 import { ProtocolError } from '../../../src/vhost-user/protocol-error.ts';

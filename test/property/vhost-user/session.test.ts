@@ -6,7 +6,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
-import { type MessageName, VHOST_USER_PROTOCOL_F_REPLY_ACK } from '../../../protocol/vhost-user.ts';
+import { VHOST_USER_PROTOCOL_F_REPLY_ACK } from '../../../protocol/vhost-user.ts';
+import type { MessageName } from '../../../protocol/vhost-user-messages.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_VERSION_1,

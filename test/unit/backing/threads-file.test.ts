@@ -174,8 +174,12 @@ describe('more operations than the board has slots', () => {
       }
       return ((performance.now() - start) * 1000) / done;
     };
-    const least = (count: number) => Math.min(costUs(count), costUs(count), costUs(count));
-    const [few, many] = [least(4 * JOB_SLOTS), least(64 * JOB_SLOTS)];
+    let [few, many] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    // The least of many, in turns: what else the machine does only adds.
+    for (let round = 0; round < 20; round++) {
+      few = Math.min(few, costUs(4 * JOB_SLOTS));
+      many = Math.min(many, costUs(64 * JOB_SLOTS));
+    }
     // Sixteen times as many wait; a cost that grows with them would be about as many times higher.
     expect(many / few, `${few} µs with few, ${many} µs with many`).toBeLessThan(8);
   });

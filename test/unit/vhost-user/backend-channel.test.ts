@@ -5,10 +5,10 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
 import {
-  vhostUserBackendMessages as B,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../../protocol/vhost-user-backend-messages.ts';
 import {
   BackendChannel,
   CHANNEL_PENDING_MAX,

@@ -4,12 +4,14 @@
  */
 import { describe, expect, test } from 'vitest';
 import {
-  type MessageName,
   VHOST_USER_MAX_CONFIG_SIZE,
   VHOST_USER_MAX_FDS,
-  VHOST_USER_MAX_PAYLOAD_BYTES,
   VHOST_USER_NEED_REPLY_MASK,
 } from '../../../protocol/vhost-user.ts';
+import {
+  type MessageName,
+  VHOST_USER_MAX_PAYLOAD_BYTES,
+} from '../../../protocol/vhost-user-messages.ts';
 import { MessageDecoder } from '../../../src/vhost-user/message-decoder.ts';
 import { ProtocolError } from '../../../src/vhost-user/protocol-error.ts';
 import {

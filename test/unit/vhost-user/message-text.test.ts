@@ -3,7 +3,8 @@
  * and neither guest data nor the bytes of the config space can get into a line.
  */
 import { expect, test } from 'vitest';
-import { vhostUserBackendMessages as B, vhostUserMessages } from '../../../protocol/vhost-user.ts';
+import { vhostUserBackendMessages as B } from '../../../protocol/vhost-user-backend-messages.ts';
+import { vhostUserMessages } from '../../../protocol/vhost-user-messages.ts';
 import { MessageDecoder } from '../../../src/vhost-user/message-decoder.ts';
 import { encodeReply, encodeU64Reply } from '../../../src/vhost-user/message-encoder.ts';
 import {

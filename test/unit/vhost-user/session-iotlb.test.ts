@@ -5,7 +5,7 @@
  */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
-import { vhostIotlbMsg } from '../../../protocol/vhost-user.ts';
+import { vhostIotlbMsg } from '../../../protocol/vhost-user-payloads.ts';
 import { VIRTIO_F_ACCESS_PLATFORM } from '../../../protocol/virtio-ring.ts';
 import { MISS_AGAIN_MS } from '../../../src/vhost-user/session-iotlb.ts';
 import { type RecordedChannel, RecordedSession } from '../../support/recording-session-port.ts';

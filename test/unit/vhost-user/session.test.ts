@@ -5,12 +5,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitsToWord } from '../../../protocol/layout.ts';
 import {
-  type MessageName,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN,
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_XEN_MMAP,
 } from '../../../protocol/vhost-user.ts';
+import type { MessageName } from '../../../protocol/vhost-user-messages.ts';
 import {
   VIRTIO_BLK_F_CONFIG_WCE,
   VIRTIO_BLK_F_FLUSH,
