@@ -6,10 +6,9 @@
  */
 import type { DescriptorChain } from './descriptor-chain.ts';
 import type { Vring } from './vring.ts';
+import { WrappedVring } from './wrapped-vring.ts';
 
-export class InOrderVring implements Vring {
-  readonly size: number;
-  readonly #vring: Vring;
+export class InOrderVring extends WrappedVring {
   /** Heads in flight, oldest first: a ring buffer from #first on. */
   readonly #order: Uint16Array;
   #first = 0;
@@ -19,34 +18,21 @@ export class InOrderVring implements Vring {
   readonly #writtenBytes: Float64Array;
 
   constructor(vring: Vring) {
-    this.size = vring.size;
-    this.#vring = vring;
+    super(vring);
     this.#order = new Uint16Array(vring.size);
     this.#ended = new Uint8Array(vring.size);
     this.#writtenBytes = new Float64Array(vring.size);
   }
 
-  get inFlightCount(): number {
-    return this.#vring.inFlightCount;
-  }
-
-  get broken(): number {
-    return this.#vring.broken;
-  }
-
-  get base(): number {
-    return this.#vring.base;
-  }
-
-  pop(chain: DescriptorChain): number {
-    const popped = this.#vring.pop(chain);
+  override pop(chain: DescriptorChain): number {
+    const popped = super.pop(chain);
     if (popped === 1) this.#remember(chain.head);
     return popped;
   }
 
   /** Recorded chains come in the order in which they were taken. */
-  popRecorded(chain: DescriptorChain): number {
-    const popped = this.#vring.popRecorded(chain);
+  override popRecorded(chain: DescriptorChain): number {
+    const popped = super.popRecorded(chain);
     if (popped === 1) this.#remember(chain.head);
     return popped;
   }
@@ -57,21 +43,13 @@ export class InOrderVring implements Vring {
     this.#count++;
   }
 
-  break(violation: number): void {
-    this.#vring.break(violation);
-  }
-
-  refuse(head: number, violation: number): void {
+  override refuse(head: number, violation: number): void {
     // The chain just taken is the newest one.
     this.#count--;
-    this.#vring.refuse(head, violation);
+    super.refuse(head, violation);
   }
 
-  availableCount(): number {
-    return this.#vring.availableCount();
-  }
-
-  push(head: number, writtenBytes: number): void {
+  override push(head: number, writtenBytes: number): void {
     this.#ended[head] = 1;
     this.#writtenBytes[head] = writtenBytes;
     while (this.#count > 0) {
@@ -80,19 +58,7 @@ export class InOrderVring implements Vring {
       this.#ended[oldest] = 0;
       this.#first = this.#first + 1 < this.size ? this.#first + 1 : 0;
       this.#count--;
-      this.#vring.push(oldest, this.#writtenBytes[oldest]!);
+      super.push(oldest, this.#writtenBytes[oldest]!);
     }
-  }
-
-  publish(): boolean {
-    return this.#vring.publish();
-  }
-
-  suppressKicks(): void {
-    this.#vring.suppressKicks();
-  }
-
-  armKicks(): boolean {
-    return this.#vring.armKicks();
   }
 }

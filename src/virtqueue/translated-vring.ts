@@ -5,73 +5,39 @@
 import type { Iotlb } from '../memory/iotlb.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import type { Vring } from './vring.ts';
+import { WrappedVring } from './wrapped-vring.ts';
 
-export class TranslatedVring implements Vring {
-  readonly size: number;
-  readonly #vring: Vring;
+export class TranslatedVring extends WrappedVring {
   readonly #iotlb: Iotlb;
   /** By head: the slots of the entries that its chain uses. */
   readonly #held: number[][];
 
   constructor(vring: Vring, iotlb: Iotlb) {
-    this.#vring = vring;
+    super(vring);
     this.#iotlb = iotlb;
-    this.size = vring.size;
     this.#held = Array.from({ length: vring.size }, () => []);
   }
 
-  get inFlightCount(): number {
-    return this.#vring.inFlightCount;
-  }
-
-  get broken(): number {
-    return this.#vring.broken;
-  }
-
-  get base(): number {
-    return this.#vring.base;
-  }
-
-  pop(chain: DescriptorChain): number {
-    const popped = this.#vring.pop(chain);
+  override pop(chain: DescriptorChain): number {
+    const popped = super.pop(chain);
     if (popped > 0) this.#hold(chain);
     return popped;
   }
 
-  popRecorded(chain: DescriptorChain): number {
-    const popped = this.#vring.popRecorded(chain);
+  override popRecorded(chain: DescriptorChain): number {
+    const popped = super.popRecorded(chain);
     if (popped > 0) this.#hold(chain);
     return popped;
   }
 
-  break(violation: number): void {
-    this.#vring.break(violation);
-  }
-
-  refuse(head: number, violation: number): void {
-    this.#vring.refuse(head, violation);
+  override refuse(head: number, violation: number): void {
+    super.refuse(head, violation);
     this.#release(head);
   }
 
-  availableCount(): number {
-    return this.#vring.availableCount();
-  }
-
-  push(head: number, writtenBytes: number): void {
-    this.#vring.push(head, writtenBytes);
+  override push(head: number, writtenBytes: number): void {
+    super.push(head, writtenBytes);
     this.#release(head);
-  }
-
-  publish(): boolean {
-    return this.#vring.publish();
-  }
-
-  suppressKicks(): void {
-    this.#vring.suppressKicks();
-  }
-
-  armKicks(): boolean {
-    return this.#vring.armKicks();
   }
 
   /** For a ring that stops with commands unanswered, whose operations have ended. */
