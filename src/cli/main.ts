@@ -6,9 +6,11 @@ import { endianness } from 'node:os';
 import { BackingError } from '../backing/open-backing.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
+import { DiskStartError } from './disk-process.ts';
 import { HandOverError } from './hand-over-link.ts';
 import { helpText, OptionsError, parseCommandLine } from './options.ts';
 import { parseQsdArguments } from './qsd.ts';
+import { run } from './run/run.ts';
 import { serve } from './serve.ts';
 import { TraceError } from './trace-file.ts';
 
@@ -34,6 +36,7 @@ async function main(): Promise<number> {
   if (args[0] === 'qsd' && !args.includes('--help')) {
     return await serve(parseQsdArguments(args.slice(1)));
   }
+  if (args[0] === 'run') return await run(args.slice(1));
   const invocation = parseCommandLine(args);
   switch (invocation.verb) {
     case 'help':
@@ -60,8 +63,10 @@ try {
     TraceError,
     HandOverError,
     WorkerError,
+    DiskStartError,
   ].some((kind) => error instanceof kind);
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   process.stderr.write(`vloop: ${text}\n`);
-  process.exit(error instanceof OptionsError ? 2 : 1);
+  const wrongLine = error instanceof OptionsError || (error as { status?: unknown }).status === 2;
+  process.exit(wrongLine ? 2 : 1);
 }

@@ -94,6 +94,11 @@ export const optionTable = {
     default: 'always',
   },
   once: { value: null, meaning: 'end after the first front-end has disconnected' },
+  'exit-with-stdin': {
+    value: null,
+    meaning:
+      'end when standard input is closed and no front-end is connected: for programs that start vloop and may be killed',
+  },
   successor: {
     value: 'PROGRAM',
     meaning: 'what SIGUSR2 starts, with these same options, to take the disks over while they run',
@@ -147,6 +152,7 @@ export interface ServeOptions {
   readonly friendly: boolean;
   readonly disks: readonly DiskOptions[];
   readonly once: boolean;
+  readonly exitWithStdin: boolean;
   /** Null: not asked for. */
   readonly cpuLatencyUs: number | null;
   /** What takes over at SIGUSR2; null: this program. */
@@ -217,6 +223,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     friendly,
     disks,
     once: values.once === true,
+    exitWithStdin: values['exit-with-stdin'] === true,
     cpuLatencyUs:
       values['cpu-latency-us'] === undefined ? null : integer(values, 'cpu-latency-us', 0, 1000),
     successor: path(values, 'successor'),
@@ -375,6 +382,7 @@ export function helpText(): string {
     '  vloop --socket-path=PATH --blk-file=IMAGE [options]  the same, by the back-end conventions',
     '  vloop --fd=FDNUM --blk-file=IMAGE [options]          on an inherited socket',
     '  vloop qsd --blockdev ARGS --export ARGS...           with the arguments of qemu-storage-daemon',
+    '  vloop run --disk IMAGE... -- qemu-system-x86_64 ...  disks for one machine (vloop run --help)',
     '',
     'options:',
     ...rows,

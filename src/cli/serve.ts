@@ -31,6 +31,7 @@ import {
   type ServedDisk,
   type ServerSettings,
 } from './served-disk.ts';
+import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
 
@@ -177,6 +178,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   else if (options.friendly && takeOver === null) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
+  if (options.exitWithStdin) exitWithStdin(disks, log);
   if (cpuLatency !== null) keepAwake(cpuLatency, cpuLatencyUs!, disks);
   if (takeOver === null) await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
