@@ -22,6 +22,7 @@ export default defineConfig({
         include: [`test/${name}/**/*.test.ts`],
         testTimeout,
         hookTimeout: 900_000,
+        globalSetup: './test/support/own-run-directory.ts',
         fileParallelism,
         sequence: { groupOrder },
         pool: 'forks',

@@ -50,14 +50,25 @@ export class HandOver {
   readonly #diskCount: number;
   readonly #program: string | null;
   readonly #log: Log;
+  readonly #onHandedOver: () => void;
   #child: ChildProcess | null = null;
 
-  /** `program`: what to start; null: this program, as it is on disk now. */
-  constructor(disks: readonly HandedDisk[], diskCount: number, program: string | null, log: Log) {
+  /**
+   * `program`: what to start; null: this program, as it is on disk now. `onHandedOver`: the last that this process
+   * does before the successor goes on.
+   */
+  constructor(
+    disks: readonly HandedDisk[],
+    diskCount: number,
+    program: string | null,
+    log: Log,
+    onHandedOver: () => void,
+  ) {
     this.#disks = disks;
     this.#diskCount = diskCount;
     this.#program = program;
     this.#log = log;
+    this.#onHandedOver = onHandedOver;
     process.on('SIGUSR2', () => void this.#onSignal());
   }
 
@@ -145,6 +156,7 @@ export class HandOver {
     await link.send(start, TAKING_LIMIT_MS);
     await link.expect<PlainStep>('taking', TAKING_LIMIT_MS);
     this.#log.info({ successor: child.pid }, 'handed over: this process ends');
+    this.#onHandedOver();
     // The word itself: from here on everything is the successor's, and nothing here may touch it.
     await link.send({ step: 'commit' } satisfies PlainStep, 0);
     exitNow(0);

@@ -1,34 +1,24 @@
 /**
  * The entry of the program: argv → verb, errors → one line and an exit status. The only process.exit.
  */
-import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { BackingError } from '../backing/open-backing.ts';
+import { ControlError } from '../control/controlled-disk.ts';
+import { RpcError } from '../control/json-rpc.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
-import { DiskStartError } from './disk-process.ts';
 import { HandOverError } from './hand-over-link.ts';
-import { helpText, OptionsError, parseCommandLine } from './options.ts';
+import { helpText } from './option-text.ts';
+import { OptionsError } from './option-values.ts';
+import { parseCommandLine } from './options.ts';
 import { parseQsdArguments } from './qsd.ts';
-import { run } from './run/run.ts';
 import { serve } from './serve.ts';
 import { TraceError } from './trace-file.ts';
+import { VERB_NAMES } from './verb-names.ts';
+import { version } from './version.ts';
 
 /** vhost-user.json, VHostUserBackendCapabilities. */
 const CAPABILITIES = { type: 'block', features: ['read-only', 'blk-file'] };
-
-function version(): string {
-  // From src/cli in a clone, from dist/src/cli in the published package.
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const text = readFileSync(new URL(up, import.meta.url), 'utf8');
-      return (JSON.parse(text) as { version: string }).version;
-    } catch {
-      // Not there: the other place.
-    }
-  }
-  return 'unknown';
-}
 
 async function main(): Promise<number> {
   if (endianness() !== 'LE') throw new Error('vloop needs a little-endian machine');
@@ -36,7 +26,11 @@ async function main(): Promise<number> {
   if (args[0] === 'qsd' && !args.includes('--help')) {
     return await serve(parseQsdArguments(args.slice(1)));
   }
-  if (args[0] === 'run') return await run(args.slice(1));
+  const verb = VERB_NAMES.find((name) => name === args[0]);
+  if (verb !== undefined) {
+    const { runVerb } = await import('./verbs/verbs.ts');
+    return await runVerb(verb, args.slice(1));
+  }
   const invocation = parseCommandLine(args);
   switch (invocation.verb) {
     case 'help':
@@ -63,10 +57,10 @@ try {
     TraceError,
     HandOverError,
     WorkerError,
-    DiskStartError,
+    ControlError,
+    RpcError,
   ].some((kind) => error instanceof kind);
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   process.stderr.write(`vloop: ${text}\n`);
-  const wrongLine = error instanceof OptionsError || (error as { status?: unknown }).status === 2;
-  process.exit(wrongLine ? 2 : 1);
+  process.exit(error instanceof OptionsError ? 2 : 1);
 }

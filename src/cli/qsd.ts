@@ -3,7 +3,9 @@
  * options. For QEMU's test suite and for scripts that start a qemu-storage-daemon; whatever vloop would
  * do otherwise than that is refused in words. Source: docs/tools/qemu-storage-daemon.rst.
  */
-import { type DiskOptions, OptionsError, parseCommandLine, type ServeOptions } from './options.ts';
+
+import { OptionsError } from './option-values.ts';
+import { type DiskOptions, parseCommandLine, type ServeOptions } from './options.ts';
 
 /** `driver=file,node-name=x`: keys in order of their names, values as written. */
 type KeyValues = ReadonlyMap<string, string>;

@@ -13,12 +13,15 @@ import {
   closeSocket,
   listenOn,
   type ServerSocket,
+  SocketError,
   type TakenServer,
 } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
+import { ControlSocket } from './control-socket.ts';
 import { type OpenDisk, openDisk } from './disk.ts';
+import { controlledDisk, diskNames } from './disk-control.ts';
 import { HandOver } from './hand-over.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 import { resizeOnHangUp } from './resize.ts';
@@ -31,9 +34,9 @@ import {
   type ServedDisk,
   type ServerSettings,
 } from './served-disk.ts';
-import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
+import { version } from './version.ts';
 
 /** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
 const DRAIN_LIMIT_MS = 900;
@@ -127,14 +130,63 @@ async function takeDisksOver(
   );
 }
 
+/** A disk that is not alone says which one it is. */
+function diskLogs(disks: readonly DiskOptions[], log: Log): Log[] {
+  if (disks.length === 1) return [log];
+  return disks.map(({ blkFile }) => log.child({ disk: blkFile ?? 'memory' }));
+}
+
+/**
+ * Takes commands for `disks`, those to come included. Null: nobody wants it, or the run directory cannot be used,
+ * which is no reason not to serve. Throws SocketError for a socket that was asked for.
+ */
+function openControl(
+  { control, disks: options }: ServeOptions,
+  disks: readonly ServedDisk[],
+  log: Log,
+): ControlSocket | null {
+  if (control === 'off') return null;
+  const names = diskNames(options);
+  const target = {
+    version: version(),
+    pid: process.pid,
+    disks: () => disks.map((served, i) => controlledDisk(served, names[i]!)),
+  };
+  try {
+    return new ControlSocket(control, target, log);
+  } catch (error) {
+    if (control !== null || !(error instanceof SocketError)) throw error;
+    log.warn({ reason: error.message }, 'no commands are taken; --control=PATH says where else');
+    return null;
+  }
+}
+
+/** What a start that fails has started so far. */
+async function closeStarted(
+  disks: readonly ServedDisk[],
+  sockets: readonly ServerSocket[],
+): Promise<void> {
+  await Promise.all(disks.map((disk) => disk.server.ended));
+  for (const socket of sockets.slice(disks.length)) closeSocket(socket);
+}
+
+function abandonInTime(log: Log, abandon: () => void): void {
+  setTimeout(() => {
+    log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
+    abandon();
+  }, DRAIN_LIMIT_MS).unref();
+}
+
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog(options.logLevel);
   const takeOver = await TakeOver.begin(options.disks.length);
   const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
+  let control: ControlSocket | null = null;
   /** Ends at once, with what is running; the socket files go too. */
   const abandon = () => {
+    control?.close();
     for (const { path } of sockets) if (path !== null) rmSync(path, { force: true });
     exitNow(1);
   };
@@ -142,48 +194,47 @@ export async function serve(options: ServeOptions): Promise<number> {
   const stopAll = () => {
     for (const { server } of disks) server.stop();
   };
-  const handOver = new HandOver(disks, options.disks.length, options.successor, log);
+  const handOver = new HandOver(disks, options.disks.length, options.successor, log, () =>
+    control?.close(),
+  );
   const onSignal = (signal: string) => {
     ending = true;
     handOver.abort();
     log.info({ signal }, 'ending: running requests complete first');
     stopAll();
-    setTimeout(() => {
-      log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
-      abandon();
-    }, DRAIN_LIMIT_MS).unref();
+    abandonInTime(log, abandon);
   };
   // Before the first disk can be connected to: its front-end may be at work while the next one starts.
   resizeOnHangUp(disks, () => onSignal('SIGHUP'));
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
-  const several = options.disks.length > 1;
-  const logs = options.disks.map(({ blkFile }) =>
-    several ? log.child({ disk: blkFile ?? 'memory' }) : log,
-  );
+  const logs = diskLogs(options.disks, log);
   const { cpuLatencyUs } = options;
   const cpuLatency = cpuLatencyUs === null ? null : openCpuLatency(cpuLatencyUs);
   const trace = options.traceMessages === null ? null : new TraceFile(options.traceMessages, log);
   const serving: Serving = { once: options.once, logs, trace, log, abandon };
   try {
+    if (takeOver === null) control = openControl(options, disks, log);
     await startDisks(options.disks, takeOver, serving, sockets, disks);
+    // Only now: the process that was before this one has listened until it had handed over.
+    if (takeOver !== null) control = openControl(options, disks, log);
   } catch (error) {
-    if (takeOver !== null) await takeOver.refuse(error);
+    control?.close();
+    await takeOver?.refuse(error);
     stopAll();
-    await Promise.all(disks.map((disk) => disk.server.ended));
-    for (const socket of sockets.slice(disks.length)) closeSocket(socket);
+    await closeStarted(disks, sockets);
     throw error;
   }
   if (ending) stopAll();
   else if (options.friendly && takeOver === null) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
-  if (options.exitWithStdin) exitWithStdin(disks, log);
   if (cpuLatency !== null) keepAwake(cpuLatency, cpuLatencyUs!, disks);
   if (takeOver === null) await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   await Promise.all(disks.map(endDisk));
+  control?.close();
   cpuLatency?.close();
   return 0;
 }

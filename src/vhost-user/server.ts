@@ -112,8 +112,6 @@ export class Server {
   readonly #hold = new Hold();
   #wake: () => void = () => {};
   #stopped = false;
-  /** No front-end is taken any more. */
-  #finishing: boolean;
 
   constructor(
     socket: ServerSocket,
@@ -124,7 +122,6 @@ export class Server {
     this.#socket = socket;
     this.#disk = disk;
     this.#options = options;
-    this.#finishing = options.once;
     const listening = socket.kind === 'listening';
     this.#watch = listening ? watchReadable(socket.fd, () => this.#wake()) : null;
     if (taken !== null) void this.#hold.begin();
@@ -139,14 +136,13 @@ export class Server {
     this.#wake();
   }
 
-  /** Ends the server when no front-end is connected: now, or when the one that is has gone. */
-  finish(): void {
-    this.#finishing = true;
-    if (this.#connection === null) this.stop();
-  }
-
   get socket(): ServerSocket {
     return this.#socket;
+  }
+
+  /** It ends once its front-end's rings are drained. */
+  get stopping(): boolean {
+    return this.#stopped;
   }
 
   /** The front-end that is connected now. */
@@ -195,7 +191,7 @@ export class Server {
       if (taken !== null && taken.fd >= 0) {
         this.#connections--;
         await this.#serve(taken.fd, true);
-        if (this.#finishing) return;
+        if (this.#options.once) return;
       } else if (this.#socket.kind === 'connected') {
         await this.#serve(this.#socket.fd);
       }
@@ -208,7 +204,7 @@ export class Server {
         const fd = acceptConnection(this.#socket.fd);
         if (fd >= 0) {
           await this.#serve(fd);
-          if (this.#finishing) return;
+          if (this.#options.once) return;
         } else if (fd === -EAGAIN) {
           await this.#nextConnection();
         } else {

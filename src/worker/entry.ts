@@ -65,7 +65,6 @@ function loopState(
     backing,
     hostMemory,
     bounce: new BounceBuffers(hostMemory),
-    transfer: null,
     events: {
       call: signalEventfd,
       onViolation(vring, violation) {

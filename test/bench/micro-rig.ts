@@ -70,7 +70,6 @@ export class MicroRig implements ReactorSink {
     const state: LoopState = {
       backing: new UringFile(this.kernel.queue, 0),
       hostMemory: space,
-      transfer: null,
       bounce: new BounceBuffers(space),
       events: {
         call: () => {},

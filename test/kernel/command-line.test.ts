@@ -5,7 +5,7 @@
 import { chmodSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { optionTable } from '../../src/cli/options.ts';
+import { optionTable } from '../../src/control/schema/options.ts';
 import { MockFrontEnd } from '../support/mock-frontend.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { VloopProcess } from '../support/vloop-process.ts';

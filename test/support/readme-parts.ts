@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { blkFeaturesMarkdown, ringFeaturesMarkdown } from '../../src/blk/virtio-features.ts';
-import { optionsMarkdown } from '../../src/cli/options.ts';
+import { optionsMarkdown } from '../../src/cli/option-text.ts';
 import { protocolFeaturesMarkdown } from '../../src/vhost-user/protocol-features.ts';
 
 export const README = new URL('../../README.md', import.meta.url);

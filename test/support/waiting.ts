@@ -11,11 +11,11 @@ const EAGER_MS = 20;
 export async function eventually<T>(
   what: string | (() => string),
   timeoutMs: number,
-  probe: () => T | undefined,
+  probe: () => T | undefined | Promise<T | undefined>,
 ): Promise<T> {
   const start = performance.now();
   for (;;) {
-    const value = probe();
+    const value = await probe();
     if (value !== undefined) return value;
     const waitedMs = performance.now() - start;
     if (waitedMs > timeoutMs) {

@@ -2,14 +2,10 @@
  * The command line: what it means, and for each wrong one a sentence that says what was expected.
  */
 import { describe, expect, test } from 'vitest';
-import {
-  type DiskOptions,
-  helpText,
-  OptionsError,
-  optionTable,
-  parseCommandLine,
-  type ServeOptions,
-} from '../../../src/cli/options.ts';
+import { helpText } from '../../../src/cli/option-text.ts';
+import { OptionsError } from '../../../src/cli/option-values.ts';
+import { type DiskOptions, parseCommandLine, type ServeOptions } from '../../../src/cli/options.ts';
+import { optionTable } from '../../../src/control/schema/options.ts';
 
 const CONVENTIONS = ['--blk-file=/d.img', '--socket-path=/s'];
 

@@ -3,7 +3,7 @@
  * sentence that says so.
  */
 import { describe, expect, test } from 'vitest';
-import { OptionsError } from '../../../src/cli/options.ts';
+import { OptionsError } from '../../../src/cli/option-values.ts';
 import { parseQsdArguments } from '../../../src/cli/qsd.ts';
 
 const NODE = 'driver=file,node-name=disk0,filename=/images/d.img';

@@ -3,7 +3,8 @@
  * compares that with the declarations).
  */
 import { expect, test } from 'vitest';
-import { helpText, optionTable } from '../../../src/cli/options.ts';
+import { helpText } from '../../../src/cli/option-text.ts';
+import { optionTable } from '../../../src/control/schema/options.ts';
 import { readmePart } from '../../support/readme-parts.ts';
 
 test.each(Object.keys(optionTable))('--%s is in --help and in README', (name) => {
