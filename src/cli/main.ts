@@ -7,11 +7,13 @@ import { ControlError } from '../control/controlled-disk.ts';
 import { RpcError } from '../control/json-rpc.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
+import { DiskStartError } from './disk-process.ts';
 import { HandOverError } from './hand-over-link.ts';
 import { helpText } from './option-text.ts';
 import { OptionsError } from './option-values.ts';
 import { parseCommandLine } from './options.ts';
 import { parseQsdArguments } from './qsd.ts';
+import { run } from './run/run.ts';
 import { serve } from './serve.ts';
 import { TraceError } from './trace-file.ts';
 import { VERB_NAMES } from './verb-names.ts';
@@ -26,6 +28,7 @@ async function main(): Promise<number> {
   if (args[0] === 'qsd' && !args.includes('--help')) {
     return await serve(parseQsdArguments(args.slice(1)));
   }
+  if (args[0] === 'run') return await run(args.slice(1));
   const verb = VERB_NAMES.find((name) => name === args[0]);
   if (verb !== undefined) {
     const { runVerb } = await import('./verbs/verbs.ts');
@@ -57,6 +60,7 @@ try {
     TraceError,
     HandOverError,
     WorkerError,
+    DiskStartError,
     ControlError,
     RpcError,
   ].some((kind) => error instanceof kind);

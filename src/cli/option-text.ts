@@ -29,6 +29,7 @@ export function helpText(): string {
     '  vloop list                                           the disks that are served',
     '  vloop rpc METHOD [JSON]                              a method of the control plane',
     '  vloop qsd --blockdev ARGS --export ARGS...           with the arguments of qemu-storage-daemon',
+    '  vloop run --disk IMAGE... -- qemu-system-x86_64 ...  disks for one machine (vloop run --help)',
     '',
     'options:',
     ...rows,

@@ -60,6 +60,7 @@ export interface ServeOptions {
   readonly friendly: boolean;
   readonly disks: readonly DiskOptions[];
   readonly once: boolean;
+  readonly exitWithStdin: boolean;
   /** Null: not asked for. */
   readonly cpuLatencyUs: number | null;
   /** What takes over at SIGUSR2; null: this program. */
@@ -130,6 +131,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     friendly,
     disks,
     once: values.once === true,
+    exitWithStdin: values['exit-with-stdin'] === true,
     cpuLatencyUs:
       values['cpu-latency-us'] === undefined
         ? null

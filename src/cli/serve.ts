@@ -34,6 +34,7 @@ import {
   type ServedDisk,
   type ServerSettings,
 } from './served-disk.ts';
+import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
 import { version } from './version.ts';
@@ -42,7 +43,8 @@ import { version } from './version.ts';
 const DRAIN_LIMIT_MS = 900;
 
 /** Throws WorkerError when the kernel's device is not there or not for us. */
-function openCpuLatency(latencyUs: number): CpuLatencyRequest {
+function openCpuLatency(latencyUs: number | null): CpuLatencyRequest | null {
+  if (latencyUs === null) return null;
   try {
     return new CpuLatencyRequest();
   } catch (error) {
@@ -209,8 +211,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   const logs = diskLogs(options.disks, log);
-  const { cpuLatencyUs } = options;
-  const cpuLatency = cpuLatencyUs === null ? null : openCpuLatency(cpuLatencyUs);
+  const cpuLatency = openCpuLatency(options.cpuLatencyUs);
   const trace = options.traceMessages === null ? null : new TraceFile(options.traceMessages, log);
   const serving: Serving = { once: options.once, logs, trace, log, abandon };
   try {
@@ -229,7 +230,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   else if (options.friendly && takeOver === null) {
     process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
   }
-  if (cpuLatency !== null) keepAwake(cpuLatency, cpuLatencyUs!, disks);
+  if (options.exitWithStdin) exitWithStdin(disks, log);
+  if (cpuLatency !== null) keepAwake(cpuLatency, options.cpuLatencyUs!, disks);
   if (takeOver === null) await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();

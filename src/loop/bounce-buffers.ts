@@ -1,5 +1,5 @@
 /**
- * Aligned buffers for guest buffers that direct I/O cannot take, fixed in number. A command that finds
+ * Aligned buffers for guest buffers that direct I/O cannot take and for data that a transfer module changes, fixed in number. A command that finds
  * none waits its turn; the queue of waiting tags is bounded by the heads in flight.
  */
 import type { HostMemory } from './host-memory.ts';
@@ -9,17 +9,33 @@ export const BOUNCE_BYTES = 256 * 1024;
 const BOUNCE_COUNT = 16;
 
 export class BounceBuffers {
-  readonly #address: number;
+  /** Of the first buffer; the others follow it. */
+  readonly address: number;
+  readonly #memory: ArrayBuffer;
+  /** The last view of each buffer: a load's requests are mostly of one size. */
+  readonly #views: Uint8Array[];
   readonly #free: number[] = [];
   readonly #waiting: number[] = [];
 
   constructor(hostMemory: HostMemory) {
-    this.#address = hostMemory.allocate(BOUNCE_BYTES * BOUNCE_COUNT).address;
+    const { address, buffer: memory } = hostMemory.allocate(BOUNCE_BYTES * BOUNCE_COUNT);
+    this.address = address;
+    this.#memory = memory;
+    this.#views = Array.from({ length: BOUNCE_COUNT }, () => new Uint8Array(memory, 0, 0));
     for (let buffer = 0; buffer < BOUNCE_COUNT; buffer++) this.#free.push(buffer);
   }
 
   addressOf(buffer: number): number {
-    return this.#address + buffer * BOUNCE_BYTES;
+    return this.address + buffer * BOUNCE_BYTES;
+  }
+
+  /** The first bytes of a buffer. */
+  bytesOf(buffer: number, lengthBytes: number): Uint8Array {
+    const last = this.#views[buffer]!;
+    if (last.length === lengthBytes) return last;
+    const view = new Uint8Array(this.#memory, buffer * BOUNCE_BYTES, lengthBytes);
+    this.#views[buffer] = view;
+    return view;
   }
 
   /** A buffer for `tag`, or -1: the tag is then handed out by a later `release`. */

@@ -5,9 +5,10 @@
 import { EIO } from '../../protocol/linux.ts';
 import { OP_WRITE } from '../blk/blk-request.ts';
 import { statusOfResult } from '../blk/blk-status.ts';
-import { ioPlace } from './backing-port.ts';
+import { ioPlace, PLACE_OFFSET_BYTES } from './backing-port.ts';
 import type { LoopCommands } from './loop-commands.ts';
 import { type LoopState, SHARED_FLUSH_ERRNO } from './loop-state.ts';
+import type { TransferCommand } from './transfer-module.ts';
 
 export const STAGE_TRANSFER = 1;
 export const STAGE_BOUNCE = 2;
@@ -23,6 +24,8 @@ export interface CommandSink {
   finish(slot: number, status: number, usedBytes: number): void;
   /** A part of the data of the command in `slot` has been transferred. */
   transferred(slot: number, doneBytes: number): void;
+  /** The transfer module has failed a command. */
+  transferFailed(): void;
   /** A bounce buffer is free for the command of `tag`. */
   resume(tag: number): void;
 }
@@ -74,6 +77,29 @@ export class CommandContext {
     this.noteLoss(slot, result);
     state.events.onIoError(commands.op[slot]!, -result, commands.offsetBytes[slot]!);
     this.finish(slot, statusOfResult(result), 1);
+  }
+
+  /**
+   * Has the first `lengthBytes` of the command's bounce buffer transformed where they are. False: the module could
+   * not, and the command has failed. Nothing of the file is lost then, whatever the errno.
+   */
+  transform(command: TransferCommand, slot: number, lengthBytes: number): boolean {
+    const { commands, state, place } = this;
+    const { fileOffsetBytes } = state;
+    place[PLACE_OFFSET_BYTES] = fileOffsetBytes + commands.offsetBytes[slot]!;
+    const buffer = commands.bounce[slot]!;
+    const result = state.transfer!.run(command, buffer, place, lengthBytes, fileOffsetBytes);
+    if (result === 0) return true;
+    this.#sink.transferFailed();
+    this.finish(slot, statusOfResult(result), 1);
+    return false;
+  }
+
+  /** What of a result can be gone on from: whole units of the transfer module; written ones aligned as well. */
+  wholeUnits(resultBytes: number, isRead: boolean): number {
+    const { transfer, offsetAlignBytes } = this.state;
+    const unit = transfer!.unitBytes;
+    return resultBytes - (resultBytes % (isRead ? unit : Math.max(unit, offsetAlignBytes)));
   }
 
   /**

@@ -5,7 +5,13 @@
  */
 import { EAGAIN, EINTR } from '../../protocol/linux.ts';
 import { VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
-import { type BlkRequest, OP_FLUSH, OP_READ, OP_WRITE } from '../blk/blk-request.ts';
+import {
+  type BlkRequest,
+  OP_FLUSH,
+  OP_READ,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+} from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import { IO_FDATASYNC, NO_PLACE } from './backing-port.ts';
 import {
@@ -67,7 +73,9 @@ export class CommandSteps {
 
   /** A bounce buffer may be there now for a command that waited for one. */
   resumeBounce(slot: number): void {
-    this.#transfers.resumeBounce(slot);
+    const { op } = this.#context.commands;
+    if (op[slot] === OP_WRITE_ZEROES) this.#ranges.resumeZeroes(slot);
+    else this.#transfers.resumeBounce(slot);
   }
 
   /** Nothing has happened yet: the same operation once more. */

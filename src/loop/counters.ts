@@ -21,6 +21,9 @@ export const COUNT_VIOLATIONS = 13;
 /** Those of the writes that were made durable before they completed: the cache is write-through. */
 export const COUNT_DURABLE_WRITES = 14;
 
+/** Those of the errors that the transfer module made. */
+export const COUNT_TRANSFER_ERRORS = 15;
+
 export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
   reads: COUNT_READS,
   writes: COUNT_WRITES,
@@ -37,6 +40,7 @@ export const counterNames = codes('vring counters', 'src/loop/counters.ts', {
   calls: COUNT_CALLS,
   guestViolations: COUNT_VIOLATIONS,
   durableWrites: COUNT_DURABLE_WRITES,
+  transferErrors: COUNT_TRANSFER_ERRORS,
 });
 
 /** Numbers per vring. */

@@ -10,6 +10,9 @@ export class LoopDevice {
   readonly #queues: Array<LoopQueue | null>;
   /** The queues that run, in a dense array: what a turn walks. */
   #running: LoopQueue[] = [];
+  /** Commands that may take a bounce buffer, while another one is being told so. */
+  readonly #resumable: number[] = [];
+  #resuming = false;
 
   constructor(queueCount: number) {
     this.#queues = new Array<LoopQueue | null>(queueCount).fill(null);
@@ -73,7 +76,20 @@ export class LoopDevice {
     this.#queues[tag >>> TAG_SLOT_BITS]!.onResult(tag & TAG_SLOT_MASK, result);
   }
 
+  /** One after the other: a command that fails at once frees its buffer for the next, and so on. */
   resumeBounce(tag: number): void {
+    this.#resumable.push(tag);
+    if (this.#resuming) return;
+    this.#resuming = true;
+    for (;;) {
+      const next = this.#resumable.pop();
+      if (next === undefined) break;
+      this.#resumeNow(next);
+    }
+    this.#resuming = false;
+  }
+
+  #resumeNow(tag: number): void {
     this.#queues[tag >>> TAG_SLOT_BITS]!.resumeBounce(tag & TAG_SLOT_MASK);
   }
 }

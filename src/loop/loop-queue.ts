@@ -33,6 +33,7 @@ import {
   COUNT_OTHERS,
   COUNT_READ_BYTES,
   COUNT_READS,
+  COUNT_TRANSFER_ERRORS,
   COUNT_UNSUPPORTED,
   COUNT_VIOLATIONS,
   COUNT_WRITE_ZEROES,
@@ -239,6 +240,10 @@ export class LoopQueue {
   /** A part of a command's data is there; the rest of it is still to come. */
   transferred(slot: number, doneBytes: number): void {
     if (this.log !== null) this.#logData(this.log, slot, doneBytes);
+  }
+
+  transferFailed(): void {
+    this.#counters[COUNT_TRANSFER_ERRORS]!++;
   }
 
   finish(slot: number, status: number, usedBytes: number): void {

@@ -4,6 +4,7 @@
  */
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
+import type { AttachedTransfer } from './attached-transfer.ts';
 import type { BackingPort } from './backing-port.ts';
 import type { BounceBuffers } from './bounce-buffers.ts';
 import type { HostMemory } from './host-memory.ts';
@@ -45,6 +46,8 @@ export interface LoopState {
   readonly direct: boolean;
   readonly memoryAlignBytes: number;
   readonly offsetAlignBytes: number;
+  /** What changes data on their way; null: nothing, and they go straight from and to guest memory. */
+  readonly transfer: AttachedTransfer | null;
   /** Each write durable before it completes. */
   writeThrough: boolean;
   limits: RequestLimits;

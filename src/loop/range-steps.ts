@@ -1,6 +1,7 @@
 /**
  * Discards and write-zeroes of loop commands: range after range by fallocate, with a fallback where
- * the file system lacks a mode, written zeroes at the last. The kernel's lo_fallocate.
+ * the file system lacks a mode, written zeroes at the last; with a transfer module zeroes are always written, as it makes them.
+ * The kernel's lo_fallocate.
  * Engine-independent; never waits.
  */
 import {
@@ -47,7 +48,7 @@ export class RangeSteps {
   /** Does the next range that is left, or ends the command. */
   next(slot: number): void {
     const commands = this.#context.commands;
-    const { shared, backing, fileOffsetBytes } = this.#context.state;
+    const { shared, backing, fileOffsetBytes, transfer } = this.#context.state;
     for (; commands.rangeNext[slot]! < commands.rangeCount[slot]!; commands.rangeNext[slot]!++) {
       const at = slot * RANGES_MAX + commands.rangeNext[slot]!;
       const length = commands.rangeLengthBytes[at]!;
@@ -58,6 +59,12 @@ export class RangeSteps {
       if (discard && !canPunch) continue;
       commands.offsetBytes[slot] = commands.rangeOffsetBytes[at]!;
       const punch = canPunch && (discard || commands.rangeUnmap[at] !== 0);
+      if (transfer !== null && !discard) {
+        // A hole is not what the module makes of zeroes.
+        commands.remainingBytes[slot] = length;
+        this.resumeZeroes(slot);
+        return;
+      }
       if (!punch && Atomics.load(shared, SHARED_NO_ZERO_RANGE) !== 0) {
         this.#startZeroes(slot, length);
         return;
@@ -100,12 +107,28 @@ export class RangeSteps {
     this.submitZeroes(slot);
   }
 
+  /** Takes a bounce buffer for transformed zeroes, or waits for one: then this is called again. */
+  resumeZeroes(slot: number): void {
+    const { commands, state, tagBase } = this.#context;
+    if (commands.bounce[slot]! < 0) {
+      commands.bounce[slot] = state.bounce.acquire(tagBase + slot);
+      commands.bounced[slot] = 1;
+    }
+    if (commands.bounce[slot]! >= 0) this.submitZeroes(slot);
+  }
+
   submitZeroes(slot: number): void {
     const { commands, place, tagBase } = this.#context;
-    const { backing, fileOffsetBytes, zeroAddress } = this.#context.state;
+    const { backing, fileOffsetBytes, zeroAddress, transfer } = this.#context.state;
     const length = Math.min(commands.remainingBytes[slot]!, ZERO_BYTES);
+    let address = zeroAddress;
+    if (transfer !== null) {
+      address = this.#context.state.bounce.addressOf(commands.bounce[slot]!);
+      this.#context.state.hostMemory.zero(address, length);
+      if (!this.#context.transform('write', slot, length)) return;
+    }
     place[PLACE_OFFSET_BYTES] = fileOffsetBytes + commands.offsetBytes[slot]!;
-    place[PLACE_ADDRESS] = zeroAddress;
+    place[PLACE_ADDRESS] = address;
     commands.stage[slot] = STAGE_ZEROES;
     backing.submit(IO_WRITE, tagBase + slot, place, length, 0);
   }
@@ -116,7 +139,11 @@ export class RangeSteps {
       this.#context.fail(slot, result);
       return;
     }
-    const done = result - (result % this.#context.state.offsetAlignBytes);
+    const { transfer, offsetAlignBytes } = this.#context.state;
+    const done =
+      transfer === null
+        ? result - (result % offsetAlignBytes)
+        : this.#context.wholeUnits(result, false);
     if (done === 0) {
       if (this.#context.mayRetry(slot, -EIO)) this.submitZeroes(slot);
       return;

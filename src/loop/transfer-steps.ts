@@ -38,8 +38,10 @@ export class TransferSteps {
     }
     commands.offsetBytes[slot] = request.offsetBytes;
     commands.remainingBytes[slot] = request.lengthBytes;
-    if (!this.#context.state.direct || this.#isAligned(request, chain)) this.submitTransfer(slot);
-    else this.resumeBounce(slot);
+    const { direct, transfer } = this.#context.state;
+    if (transfer === null && (!direct || this.#isAligned(request, chain))) {
+      this.submitTransfer(slot);
+    } else this.resumeBounce(slot);
   }
 
   /** Whether direct I/O takes the guest's buffers as they are. */
@@ -126,11 +128,15 @@ export class TransferSteps {
     const address = state.bounce.addressOf(commands.bounce[slot]!);
     commands.bounceBytes[slot] = length;
     commands.stage[slot] = STAGE_BOUNCE;
-    if (!isRead) this.#copyBounced(slot, address, length, false);
     const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
     const { place, tagBase } = this.#context;
     place[PLACE_OFFSET_BYTES] = state.fileOffsetBytes + commands.offsetBytes[slot]!;
     place[PLACE_ADDRESS] = address;
+    if (!isRead) {
+      // Also when an operation is repeated: what is in the buffer has been transformed already.
+      this.#copyBounced(slot, address, length, false);
+      if (state.transfer !== null && !this.#context.transform('write', slot, length)) return;
+    }
     state.backing.submit(isRead ? IO_READ : IO_WRITE, tagBase + slot, place, length, flags);
   }
 
@@ -138,6 +144,10 @@ export class TransferSteps {
     const commands = this.#context.commands;
     if (result < 0) {
       this.#context.fail(slot, result);
+      return;
+    }
+    if (this.#context.state.transfer !== null) {
+      this.#onTransformed(slot, Math.min(result, commands.bounceBytes[slot]!));
       return;
     }
     const isRead = commands.op[slot] === OP_READ;
@@ -157,9 +167,41 @@ export class TransferSteps {
         return;
       }
     }
+    this.#bounced(slot, done);
+  }
+
+  /** `done` bytes of the operation are where they belong. */
+  #bounced(slot: number, done: number): void {
+    const commands = this.#context.commands;
+    const isRead = commands.op[slot] === OP_READ;
     this.#context.advance(slot, done);
     if (commands.remainingBytes[slot]! > 0) this.submitBounce(slot);
     else this.#context.finish(slot, VIRTIO_BLK_S_OK, isRead ? commands.lengthBytes[slot]! + 1 : 1);
+  }
+
+  /**
+   * The same with a transfer module, which takes whole units: a part of one is transferred again. A unit of which
+   * the file has a part only cannot be read; where the file has ended, zeroes are what the guest sees.
+   */
+  #onTransformed(slot: number, transferred: number): void {
+    const { commands, state } = this.#context;
+    const isRead = commands.op[slot] === OP_READ;
+    const address = state.bounce.addressOf(commands.bounce[slot]!);
+    const whole = this.#context.wholeUnits(transferred, isRead);
+    let done = whole;
+    if (isRead && transferred === whole && (whole === 0 || whole % state.offsetAlignBytes !== 0)) {
+      done = commands.bounceBytes[slot]!;
+      state.hostMemory.zero(address + whole, done - whole);
+    }
+    if (done === 0) {
+      if (this.#context.mayRetry(slot, -EIO)) this.submitBounce(slot);
+      return;
+    }
+    if (isRead) {
+      if (whole > 0 && !this.#context.transform('read', slot, whole)) return;
+      this.#copyBounced(slot, address, done, true);
+    }
+    this.#bounced(slot, done);
   }
 
   /** Moves the next `length` bytes between the guest's buffers and the bounce buffer. */

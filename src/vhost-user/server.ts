@@ -112,6 +112,8 @@ export class Server {
   readonly #hold = new Hold();
   #wake: () => void = () => {};
   #stopped = false;
+  /** No front-end is taken any more. */
+  #finishing: boolean;
 
   constructor(
     socket: ServerSocket,
@@ -122,6 +124,7 @@ export class Server {
     this.#socket = socket;
     this.#disk = disk;
     this.#options = options;
+    this.#finishing = options.once;
     const listening = socket.kind === 'listening';
     this.#watch = listening ? watchReadable(socket.fd, () => this.#wake()) : null;
     if (taken !== null) void this.#hold.begin();
@@ -134,6 +137,12 @@ export class Server {
     this.#connection?.stop();
     this.release();
     this.#wake();
+  }
+
+  /** Ends the server when no front-end is connected: now, or when the one that is has gone. */
+  finish(): void {
+    this.#finishing = true;
+    if (this.#connection === null) this.stop();
   }
 
   get socket(): ServerSocket {
@@ -191,7 +200,7 @@ export class Server {
       if (taken !== null && taken.fd >= 0) {
         this.#connections--;
         await this.#serve(taken.fd, true);
-        if (this.#options.once) return;
+        if (this.#finishing) return;
       } else if (this.#socket.kind === 'connected') {
         await this.#serve(this.#socket.fd);
       }
@@ -204,7 +213,7 @@ export class Server {
         const fd = acceptConnection(this.#socket.fd);
         if (fd >= 0) {
           await this.#serve(fd);
-          if (this.#options.once) return;
+          if (this.#finishing) return;
         } else if (fd === -EAGAIN) {
           await this.#nextConnection();
         } else {

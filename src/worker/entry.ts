@@ -65,6 +65,7 @@ function loopState(
     backing,
     hostMemory,
     bounce: new BounceBuffers(hostMemory),
+    transfer: null,
     events: {
       call: signalEventfd,
       onViolation(vring, violation) {

@@ -70,6 +70,7 @@ export class MicroRig implements ReactorSink {
     const state: LoopState = {
       backing: new UringFile(this.kernel.queue, 0),
       hostMemory: space,
+      transfer: null,
       bounce: new BounceBuffers(space),
       events: {
         call: () => {},

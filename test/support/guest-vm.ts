@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BoundedProcess, waitFor } from './bounded-process.ts';
+import { BoundedProcess, type Finished, waitFor } from './bounded-process.ts';
 import type { GuestAssets } from './guest-assets.ts';
 import type { GuestDisk } from './guest-disk.ts';
 import { collectEvidence, type Evidence } from './guest-evidence.ts';
@@ -34,10 +34,20 @@ export interface GuestOptions {
   readonly memory?: string;
   /** It does not boot: another machine of the same kind is migrated to it, from this unix socket. */
   readonly incoming?: string;
+  /** A program that starts QEMU, with its arguments; it sees to shared memory. */
+  readonly through?: readonly string[];
   /** Carry on after a reset instead of ending. */
   readonly mayReboot?: boolean;
   /** Until its script has begun; by default what a machine five times slower needs. */
   readonly bootTimeoutMs?: number;
+}
+
+/** vhost-user needs the machine's own memory to be shared. */
+function sharedMemory(memory: string): string[] {
+  return [
+    ...['-machine', 'q35,memory-backend=mem', '-m', memory],
+    ...['-object', `memory-backend-memfd,id=mem,size=${memory.split(',')[0]},share=on`],
+  ];
 }
 
 export class Guest {
@@ -57,15 +67,14 @@ export class Guest {
     this.#folder = mkdtempSync(join(folder, 'guest-'));
     this.#accelerator = assets.accelerator;
     this.#disks = disks;
-    const { memory = MEMORY, incoming } = options;
+    const { memory = MEMORY, incoming, through } = options;
     writeFileSync(this.#path('script'), options.script);
     writeFileSync(this.#path('serial'), '');
     this.#process = new BoundedProcess([
+      ...(through ?? []),
       'qemu-system-x86_64',
       ...['-nodefaults', '-no-user-config', '-display', 'none'],
-      // vhost-user needs the machine's own memory to be shared.
-      ...['-machine', 'q35,memory-backend=mem', '-m', memory],
-      ...['-object', `memory-backend-memfd,id=mem,size=${memory.split(',')[0]},share=on`],
+      ...(through === undefined ? sharedMemory(memory) : ['-machine', 'q35', '-m', memory]),
       // QEMU 7.2's TCG gets cmpxchg16b wrong now and then, and guests die of it.
       ...(assets.accelerator === 'kvm'
         ? ['-accel', 'kvm', '-cpu', 'host']
@@ -187,6 +196,13 @@ export class Guest {
     } finally {
       this.#qmp?.close();
     }
+  }
+
+  /** SIGTERM to QEMU, or to the program that it was started through; how that ended. */
+  async terminate(timeoutMs = FINISH_TIMEOUT_MS): Promise<Finished> {
+    this.#qmp?.close();
+    process.kill(this.#process.pid, 'SIGTERM');
+    return await this.#process.within(timeoutMs);
   }
 
   /** As a crash of the machine would: QEMU gets SIGKILL. */

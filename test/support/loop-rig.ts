@@ -4,6 +4,7 @@
  * the bytes and what is durable.
  */
 import type { RequestLimits } from '../../src/blk/blk-request.ts';
+import type { AttachedTransfer } from '../../src/loop/attached-transfer.ts';
 import { BounceBuffers } from '../../src/loop/bounce-buffers.ts';
 import { COUNTERS_PER_VRING, counterNames } from '../../src/loop/counters.ts';
 import { LoopCommands } from '../../src/loop/loop-commands.ts';
@@ -22,6 +23,7 @@ import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-dr
 import { type GuestRam, plainRam } from './mock-driver-memory.ts';
 import { PACKED_BASE, PackedMockDriver, packedRingPlace } from './mock-driver-packed.ts';
 import { ringPlace } from './mock-driver-ring.ts';
+import { realMemory } from './real-bounce.ts';
 
 export const RIG_DISK_BYTES = 1024 * 1024;
 const RINGS_AT = 0x10_0000;
@@ -48,6 +50,8 @@ export interface LoopRigOptions extends Partial<MemoryBackingOptions> {
   readonly log?: Uint8Array;
   /** Shared with another rig: two workers of one disk. */
   readonly shared?: Int32Array;
+  /** A transfer module on the bounce buffers, which are at true addresses then. */
+  readonly transfer?: (bounce: BounceBuffers) => AttachedTransfer;
 }
 
 /** A request under way or answered. */
@@ -91,10 +95,13 @@ export class LoopRig {
     this.backing = new MemoryBackingFile(this.space, { ...options, ...alignment, sizeBytes });
     const serial = this.space.allocate(20);
     new Uint8Array(serial.buffer).set(new TextEncoder().encode(SERIAL));
+    const { transfer } = options;
+    const bounce = new BounceBuffers(transfer === undefined ? this.space : realMemory(this.space));
     this.state = {
       backing: this.backing,
       hostMemory: this.space,
-      bounce: new BounceBuffers(this.space),
+      bounce,
+      transfer: transfer?.(bounce) ?? null,
       events: {
         call: (fd) => this.calls.push(fd),
         onViolation: (vring, violation) => this.violations.push({ vring, violation }),

@@ -31,6 +31,15 @@ export interface VloopOptions {
   readonly through?: readonly string[];
   /** Options of Node's own (V8's). */
   readonly nodeFlags?: readonly string[];
+  /** Environment variables besides this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The program as it is started here: Node, and the sources. */
+export function vloopCommand(nodeFlags: readonly string[] = []): string[] {
+  const locked = join(CHECKOUT, 'node_modules/.bin/node');
+  const node = existsSync(locked) ? locked : process.execPath;
+  return [node, ...nodeFlags, join(CHECKOUT, 'src/cli/vloop.js')];
 }
 
 export class VloopProcess {
@@ -40,14 +49,12 @@ export class VloopProcess {
   #stderr = '';
   #gone = false;
 
-  constructor({ args, inheritedFds = [], through = [], nodeFlags = [] }: VloopOptions) {
-    const locked = join(CHECKOUT, 'node_modules/.bin/node');
-    const node = existsSync(locked) ? locked : process.execPath;
-    const script = join(CHECKOUT, 'src/cli/vloop.js');
+  constructor({ args, inheritedFds = [], through = [], nodeFlags = [], env = {} }: VloopOptions) {
     const started = performance.now();
-    const command = [...through, node, ...nodeFlags, script, ...args];
+    const command = [...through, ...vloopCommand(nodeFlags), ...args];
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', 'pipe', 'pipe', ...inheritedFds],
+      env: { ...process.env, ...env },
     });
     this.#child.stdout?.on('data', (chunk: Buffer) => {
       this.#stdout += chunk.toString();

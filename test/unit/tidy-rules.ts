@@ -16,7 +16,7 @@ const HEADER_WORDS_MIN = 8;
 
 const CORE = ['protocol', 'memory', 'virtqueue', 'blk', 'uring'] as const;
 const TO_LOOP = [...CORE, 'loop'];
-const TO_BACKING = [...TO_LOOP, 'layers', 'backing'];
+const TO_BACKING = [...TO_LOOP, 'layers', 'backing', 'transfer'];
 const TO_VHOST_USER = [...TO_BACKING, 'worker', 'vhost-user'];
 
 /** The arrows of ARCHITECTURE.md: a room, and the rooms it may import besides itself. */
@@ -31,6 +31,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   loop: CORE,
   layers: TO_LOOP,
   backing: [...TO_LOOP, 'sys', 'log'],
+  transfer: [...TO_LOOP, 'sys'],
   worker: [...TO_BACKING, 'sys', 'log'],
   'vhost-user': [...TO_BACKING, 'worker', 'sys', 'log'],
   control: [...TO_VHOST_USER, 'log'],

@@ -184,6 +184,13 @@ export const optionTable = {
     scope: 'process',
     schema: FLAG,
   },
+  'exit-with-stdin': {
+    value: null,
+    meaning:
+      'end when standard input is closed and no front-end is connected: for programs that start vloop and may be killed',
+    scope: 'process',
+    schema: FLAG,
+  },
   successor: {
     value: 'PROGRAM',
     meaning: 'what SIGUSR2 starts, with these same options, to take the disks over while they run',

@@ -1,0 +1,67 @@
+/**
+ * The command line of `vloop run`: its own options, then `--`, then the command of the machine.
+ */
+import { parseArgs } from 'node:util';
+import { OptionsError } from '../option-values.ts';
+import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
+import { DEFAULT_DEVICE } from './qemu-command.ts';
+
+export interface RunOptions {
+  readonly disks: readonly DiskArgument[];
+  readonly command: readonly string[];
+  /** QEMU's device and its options. */
+  readonly device: string;
+  /** Where the log of the disks goes; null: warnings to stderr. */
+  readonly logFile: string | null;
+  readonly help: boolean;
+}
+
+export const RUN_HELP = [
+  'usage: vloop run --disk FILE[,option…] [--disk …] -- COMMAND …{disks}…',
+  '',
+  'Serves each FILE from a process of its own, runs COMMAND (QEMU) with the disks filled in where {disks} stands,',
+  'or at its end, and ends the disks when it has ended. Guest memory is made shared where the command does not.',
+  'The exit status is that of COMMAND, 128 and the number of the signal that killed it, 127 when there is no such',
+  'command; 1 when a disk cannot be served, 2 when the command line is wrong.',
+  '',
+  '  --disk FILE[,OPTION…]  ro, or an option of serve by its name: direct_io=on, serial=X, num_queues=4; ,, is a comma',
+  `  --device TEXT          QEMU's device and its options (default: ${DEFAULT_DEVICE})`,
+  '  --log FILE             append the log of the disks to FILE (default: warnings to stderr)',
+  '',
+].join('\n');
+
+const OPTIONS = {
+  disk: { type: 'string', multiple: true },
+  device: { type: 'string' },
+  log: { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
+
+/** The arguments after `run`. Throws OptionsError. */
+export function parseRunArguments(args: readonly string[]): RunOptions {
+  const end = args.indexOf('--');
+  const own = end < 0 ? args : args.slice(0, end);
+  const command = end < 0 ? [] : args.slice(end + 1);
+  const { values, positionals } = parseOwn(own);
+  const { help = false, disk: disks = [], device = DEFAULT_DEVICE, log = null } = values;
+  if (help) return { disks: [], command, device, logFile: log, help };
+  if (positionals.length > 0) {
+    throw new OptionsError(`vloop run: "${positionals[0]}" stands before --, expected --disk FILE`);
+  }
+  if (command.length === 0) {
+    throw new OptionsError(
+      'vloop run: which command? (vloop run --disk disk.img -- qemu-system-x86_64 …)',
+    );
+  }
+  if (disks.length === 0) throw new OptionsError('vloop run: no --disk FILE is given');
+  return { disks: disks.map(parseDiskArgument), command, device, logFile: log, help };
+}
+
+function parseOwn(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new OptionsError(`vloop run: ${message.split('. ')[0]} (see vloop run --help)`);
+  }
+}
