@@ -4,34 +4,73 @@
 import { resolve } from 'node:path';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { featureNames } from '../blk/features.ts';
-import type { ControlledDisk, DiskMethods } from '../control/controlled-disk.ts';
+import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import { decodeWord } from '../worker/session-state.ts';
+import { takeNewSize } from './resize.ts';
 import type { ServedDisk } from './served-disk.ts';
 
-/** Methods in which a disk is what it is in this process; `name` is unique among its disks. */
-export function controlledDisk(served: ServedDisk, name: string): ControlledDisk {
-  const { open, socket } = served;
+/** How long requests in flight may take to end when a disk is to stand still. */
+const QUIESCE_LIMIT_MS = 5000;
+
+export function controlledDisk(served: ServedDisk): ControlledDisk {
+  const { name, open, socket } = served;
   const words = [open.backing === null ? null : open.name, socket.path];
   const aliases = words.filter((word) => word !== null).flatMap((path) => [path, resolve(path)]);
-  const methods: DiskMethods = {
-    disk_get_status: () => statusOf(served, name),
-  };
-  return { name, aliases, methods };
+  return { name, aliases, methods: methodsOf(served) };
 }
 
-function statusOf({ open, socket, server }: ServedDisk, name: string): DiskStatus {
+function methodsOf(served: ServedDisk): DiskMethods {
+  const { open, server, emit } = served;
+  const { freeze } = open.disk;
+  return {
+    disk_get_status: () => statusOf(served),
+    async disk_quiesce({ timeout_ms = QUIESCE_LIMIT_MS }) {
+      const refusal = await freeze.quiesce(timeout_ms);
+      if (refusal !== null) throw new ControlError('EBUSY', `${refusal}: the disk goes on`);
+      emit('disk_quiesced');
+      return null;
+    },
+    async disk_resume() {
+      if (!freeze.quiesced) throw new ControlError('EINVAL', 'the disk does not stand still');
+      await freeze.resume();
+      emit('disk_resumed');
+      return null;
+    },
+    async disk_set_capacity() {
+      if (open.backing === null)
+        throw new ControlError('EINVAL', 'a disk in memory keeps its size');
+      const oldBytes = sizeOf(served);
+      await takeNewSize(served);
+      return { size: sizeOf(served), old_size: oldBytes };
+    },
+    disk_detach({ force = false }) {
+      if (force) server.stop();
+      else server.finish();
+      return { state: server.stopping ? 'rundown' : 'autoclear' };
+    },
+  };
+}
+
+function sizeOf({ open }: ServedDisk): number {
+  return open.disk.shape.capacitySectors * SECTOR_SIZE;
+}
+
+function statusOf(served: ServedDisk): DiskStatus {
+  const { name, open, socket, server } = served;
   const { backing, choice, disk, workers } = open;
   const { shape } = disk;
   return {
     name,
     state: server.stopping ? 'rundown' : 'bound',
     connected: server.connection !== null,
+    quiesced: disk.freeze.quiesced,
+    autoclear: server.finishing,
     connections: server.taken.connections,
     back_file: backing === null ? null : resolve(open.name),
     socket: socket.path === null ? null : resolve(socket.path),
     pid: process.pid,
-    size: shape.capacitySectors * SECTOR_SIZE,
+    size: sizeOf(served),
     offset: 0,
     size_limit: 0,
     block_size: shape.blockSizeBytes,

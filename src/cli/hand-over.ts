@@ -114,6 +114,9 @@ export class HandOver {
     if (this.#disks.some(({ open }) => open.backing === null)) {
       return 'a disk in memory belongs to its process';
     }
+    if (this.#disks.some(({ open }) => open.disk.freeze.quiesced)) {
+      return 'a disk is quiesced, or being changed';
+    }
     return null;
   }
 
@@ -191,7 +194,7 @@ export class HandOver {
   }
 
   async #pause(): Promise<DiskStand[]> {
-    const paused = Promise.all(this.#disks.map(({ open }) => open.disk.pause()));
+    const paused = Promise.all(this.#disks.map(({ open }) => open.disk.handOver()));
     const stands = await limited(paused, DRAIN_LIMIT_MS, 'end of the requests in flight');
     return stands.map((stand) => {
       if (typeof stand === 'string') throw new HandOverError(stand);
@@ -207,7 +210,7 @@ export class HandOver {
       await Promise.race([gone, sleep(KILL_LIMIT_MS)]);
     }
     for (const { open, server } of this.#disks) {
-      await open.disk.resume();
+      await open.disk.freeze.thaw();
       server.connection?.session.quiesce(false);
       server.release();
     }

@@ -54,14 +54,19 @@ export function oneOf<const T extends string>(
   throw new OptionsError(`--${name}=${value}: expected one of ${allowed.join(', ')}`);
 }
 
-/** Sizes as losetup takes them: K, KiB, M, … are powers of 1024; KB, MB, … of 1000. */
-export function size(values: Values, name: OptionName): number {
-  const value = withDefault(values, name);
-  const match = /^(\d+)(?:([KMGT])(iB|B)?)?$/.exec(value);
+/** Sizes as losetup takes them: K, KiB, M, … are powers of 1024; KB, MB, … of 1000. NaN: it is none. */
+export function bytesOf(text: string): number {
+  const match = /^(\d+)(?:([KMGT])(iB|B)?)?$/.exec(text);
   const [, digits, unit, suffix] = match ?? [];
   const power = unit === undefined ? 0 : 'KMGT'.indexOf(unit) + 1;
   const bytes = Number(digits) * (suffix === 'B' ? 1000 : 1024) ** power;
-  if (match !== null && bytes >= 4096 && Number.isSafeInteger(bytes)) return bytes;
+  return Number.isSafeInteger(bytes) ? bytes : Number.NaN;
+}
+
+export function size(values: Values, name: OptionName): number {
+  const value = withDefault(values, name);
+  const bytes = bytesOf(value);
+  if (bytes >= 4096) return bytes;
   throw new OptionsError(`--${name}=${value}: expected a size from 4096 bytes on, as 64M or 1GiB`);
 }
 

@@ -10,11 +10,13 @@ import { diskSizeBytes } from '../loop/geometry.ts';
 import { fileSizeBytes } from '../sys/block-file.ts';
 import type { Server } from '../vhost-user/server.ts';
 import type { OpenDisk } from './disk.ts';
+import type { EmitEvent } from './served-disk.ts';
 
 interface ResizableDisk {
   readonly open: OpenDisk;
   readonly server: Server;
   readonly log: Log;
+  readonly emit: EmitEvent;
 }
 
 /**
@@ -32,7 +34,7 @@ export function resizeOnHangUp(disks: readonly ResizableDisk[], end: () => void)
 
 /** Takes the new size, tells the front-end, and says in the log what happened: `quietly`, only news. */
 export async function takeNewSize(
-  { open, server, log }: ResizableDisk,
+  { open, server, log, emit }: ResizableDisk,
   quietly = false,
 ): Promise<void> {
   const { backing, disk } = open;
@@ -52,5 +54,6 @@ export async function takeNewSize(
     await disk.resize(sizeBytes / SECTOR_SIZE);
     log.info({ sizeBytes, oldBytes }, 'the disk has a new size');
     server.configChanged();
+    emit('disk_resized', { size: sizeBytes });
   }
 }

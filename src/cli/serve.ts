@@ -5,6 +5,7 @@
  */
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
+import { EventHub } from '../control/event-hub.ts';
 import { createLog, type Log } from '../log.ts';
 import { CPU_LATENCY_ANY_US, CPU_LATENCY_DEVICE, CpuLatencyRequest } from '../sys/cpu-latency.ts';
 import { exitNow } from '../sys/process.ts';
@@ -12,6 +13,7 @@ import {
   adoptSocket,
   closeSocket,
   listenOn,
+  type Server,
   type ServerSocket,
   SocketError,
   type TakenServer,
@@ -29,6 +31,7 @@ import { attachLines, describe } from './serve-text.ts';
 import {
   announced,
   diskEvents,
+  type EmitEvent,
   endDisk,
   newServer,
   type ServedDisk,
@@ -67,6 +70,8 @@ function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
 }
 
 interface Serving extends ServerSettings {
+  readonly names: readonly string[];
+  readonly emits: readonly EmitEvent[];
   readonly logs: readonly Log[];
   readonly log: Log;
   /** Ends the process at once. */
@@ -81,12 +86,12 @@ async function startDisks(
   sockets: ServerSocket[],
   disks: ServedDisk[],
 ): Promise<void> {
-  const { logs, log, abandon } = serving;
+  const { logs, emits, log, abandon } = serving;
   // All files before the first socket: what cannot be served is refused before anybody connects.
   const opened = options.map((disk, i) =>
     openDisk(
       disk,
-      diskEvents(logs[i]!, () => disks[i], abandon),
+      diskEvents(logs[i]!, emits[i]!, () => disks[i], abandon),
       takeOver?.files[i] ?? null,
     ),
   );
@@ -108,9 +113,8 @@ async function serveDisks(
 ): Promise<void> {
   for (const [i, open] of opened.entries()) {
     await open.workers.ready;
-    const [socket, log] = [sockets[i]!, serving.logs[i]!];
-    const server = newServer(open, socket, log, serving);
-    disks.push(announced({ open, socket, server, log }));
+    const server = newServer(open, sockets[i]!, serving.logs[i]!, serving.emits[i]!, serving);
+    disks.push(announced(servedDisk(i, open, server, serving)));
   }
 }
 
@@ -125,11 +129,35 @@ async function takeDisksOver(
   // What the start has left in memory goes now: later it would cost the guest time.
   await collectStartGarbage();
   const make = (i: number, socket: ServerSocket, taken: TakenServer) =>
-    newServer(opened[i]!, socket, serving.logs[i]!, serving, taken);
+    newServer(opened[i]!, socket, serving.logs[i]!, serving.emits[i]!, serving, taken);
   const servers = await takeOver.run(opened, make, log);
-  return servers.map((server, i) =>
-    announced({ open: opened[i]!, socket: server.socket, server, log: serving.logs[i]! }),
+  return servers.map((server, i) => announced(servedDisk(i, opened[i]!, server, serving)));
+}
+
+function servedDisk(
+  i: number,
+  open: OpenDisk,
+  server: Server,
+  { names, logs, emits }: Serving,
+): ServedDisk {
+  const { socket } = server;
+  return { name: names[i]!, open, socket, server, log: logs[i]!, emit: emits[i]! };
+}
+
+function servingOf(
+  { disks, once, traceMessages }: ServeOptions,
+  events: EventHub,
+  log: Log,
+  abandon: () => void,
+): Serving {
+  const names = diskNames(disks);
+  const emits = names.map(
+    (name): EmitEvent =>
+      (event, more) =>
+        events.emit(event, name, more),
   );
+  const trace = traceMessages === null ? null : new TraceFile(traceMessages, log);
+  return { once, names, emits, logs: diskLogs(disks, log), trace, log, abandon };
 }
 
 /** A disk that is not alone says which one it is. */
@@ -143,16 +171,17 @@ function diskLogs(disks: readonly DiskOptions[], log: Log): Log[] {
  * which is no reason not to serve. Throws SocketError for a socket that was asked for.
  */
 function openControl(
-  { control, disks: options }: ServeOptions,
+  { control }: ServeOptions,
   disks: readonly ServedDisk[],
+  events: EventHub,
   log: Log,
 ): ControlSocket | null {
   if (control === 'off') return null;
-  const names = diskNames(options);
   const target = {
     version: version(),
     pid: process.pid,
-    disks: () => disks.map((served, i) => controlledDisk(served, names[i]!)),
+    events,
+    disks: () => disks.filter(({ server }) => !server.closed).map(controlledDisk),
   };
   try {
     return new ControlSocket(control, target, log);
@@ -208,17 +237,15 @@ export async function serve(options: ServeOptions): Promise<number> {
   };
   // Before the first disk can be connected to: its front-end may be at work while the next one starts.
   resizeOnHangUp(disks, () => onSignal('SIGHUP'));
-  process.once('SIGTERM', onSignal);
-  process.once('SIGINT', onSignal);
-  const logs = diskLogs(options.disks, log);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal);
   const cpuLatency = openCpuLatency(options.cpuLatencyUs);
-  const trace = options.traceMessages === null ? null : new TraceFile(options.traceMessages, log);
-  const serving: Serving = { once: options.once, logs, trace, log, abandon };
+  const events = new EventHub();
+  const serving = servingOf(options, events, log, abandon);
   try {
-    if (takeOver === null) control = openControl(options, disks, log);
+    if (takeOver === null) control = openControl(options, disks, events, log);
     await startDisks(options.disks, takeOver, serving, sockets, disks);
     // Only now: the process that was before this one has listened until it had handed over.
-    if (takeOver !== null) control = openControl(options, disks, log);
+    if (takeOver !== null) control = openControl(options, disks, events, log);
   } catch (error) {
     control?.close();
     await takeOver?.refuse(error);

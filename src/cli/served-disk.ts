@@ -3,6 +3,7 @@
  * Nothing here touches the process (no signal, no exit): it serves the command line and the library alike.
  */
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
+import type { EventName } from '../control/schema/events.ts';
 import type { Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -15,11 +16,16 @@ import type { TraceFile } from './trace-file.ts';
 /** Guest-caused lines of one kind; the rest is in the counters of the summary. */
 const VIOLATION_LINES_MAX = 20;
 
+/** Tells whoever has subscribed of an event of one disk. */
+export type EmitEvent = (name: EventName, more?: Readonly<Record<string, unknown>>) => void;
+
 export interface ServedDisk {
+  readonly name: string;
   readonly open: OpenDisk;
   readonly socket: ServerSocket;
   readonly server: Server;
   readonly log: Log;
+  readonly emit: EmitEvent;
 }
 
 /**
@@ -27,6 +33,7 @@ export interface ServedDisk {
  */
 export function diskEvents(
   log: Log,
+  emit: EmitEvent,
   served: () => ServedDisk | undefined,
   onDeath: () => void,
 ): DiskEvents {
@@ -39,6 +46,7 @@ export function diskEvents(
           { vring, violation },
           'the guest broke a vring: it is ignored until it is set up again',
         );
+        emit('disk_violation', { vring, violation });
       }
     },
     onIoError(operation, errno, offsetBytes) {
@@ -46,6 +54,7 @@ export function diskEvents(
         { operation, error: errnoName(errno), offsetBytes },
         'the backing file failed; more of the same is only counted',
       );
+      emit('disk_error', { operation, error: errnoName(errno), offset: offsetBytes });
     },
     async onTaken() {
       log.info('the backing file is locked: a vring starts');
@@ -116,6 +125,7 @@ export function newServer(
   open: OpenDisk,
   socket: ServerSocket,
   log: Log,
+  emit: EmitEvent,
   { once, trace }: ServerSettings,
   taken: TakenServer | null = null,
 ): Server {
@@ -123,8 +133,14 @@ export function newServer(
     once,
     log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
     trace: trace?.writer(open.name),
-    onConnect: () => log.info('front-end connected'),
-    onDisconnect: () => log.info(open.disk.counters(), 'front-end disconnected'),
+    onConnect() {
+      log.info('front-end connected');
+      emit('disk_connected');
+    },
+    onDisconnect() {
+      log.info(open.disk.counters(), 'front-end disconnected');
+      emit('disk_disconnected');
+    },
   };
   return new Server(socket, open.disk, options, taken);
 }
@@ -132,13 +148,15 @@ export function newServer(
 /** Says in the log that the disk can be used, and how. */
 export function announced(served: ServedDisk): ServedDisk {
   served.log.info(servingFields(served), 'serving');
+  served.emit('disk_attached');
   return served;
 }
 
 /** Waits for the server's end, whatever ends it, and closes what is open. */
-export async function endDisk({ open, server, log }: ServedDisk): Promise<void> {
+export async function endDisk({ open, server, log, emit }: ServedDisk): Promise<void> {
   await server.ended;
   await open.workers.end();
   if (open.backing !== null) closeFile(open.backing.fd);
   log.info(open.disk.counters(), 'summary');
+  emit('disk_detached');
 }

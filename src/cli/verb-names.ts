@@ -1,4 +1,12 @@
 /**
  * The verbs by name alone, for the entry of the program, which loads the rest of them only when it needs to.
  */
-export const VERB_NAMES = ['list', 'rpc'] as const;
+export const VERB_NAMES = [
+  'list',
+  'status',
+  'resize',
+  'quiesce',
+  'resume',
+  'detach',
+  'rpc',
+] as const;

@@ -2,6 +2,7 @@
  * A disk as the control plane knows it: a port. Whoever serves disks (the command line, the library, the daemon)
  * implements it; what the methods take and answer is in schema/methods.ts.
  */
+import type { EventHub } from './event-hub.ts';
 import type { DiskMethodName, ParamsOf, ResultOf } from './schema/methods.ts';
 
 /** Why an operation is refused, in the words of the kernel's loop driver. */
@@ -48,5 +49,6 @@ export interface ControlledDisk {
 export interface ControlTarget {
   readonly version: string;
   readonly pid: number;
+  readonly events: EventHub;
   disks(): readonly ControlledDisk[];
 }

@@ -9,8 +9,10 @@ import {
   type DiskMethods,
 } from './controlled-disk.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND, RpcError } from './json-rpc.ts';
-import type { RpcCall } from './rpc-session.ts';
-import { type DiskMethodName, isMethodName, methods } from './schema/methods.ts';
+import type { RpcCall, RpcSession } from './rpc-session.ts';
+import { EVENT_NAMES } from './schema/events.ts';
+import { type DiskMethodName, isMethodName, methods, type ParamsOf } from './schema/methods.ts';
+import { subscribe } from './subscription.ts';
 import { complaint } from './validate.ts';
 
 /** The disk that `word` means. Throws ControlError when it is none, or more than one. */
@@ -30,19 +32,21 @@ type AnyDiskMethod = (params: unknown) => unknown;
 
 /** Carries out the methods of `target`. */
 export function dispatchTo(target: ControlTarget): RpcCall {
-  const own: Readonly<Record<string, () => unknown>> = {
+  const own: Readonly<Record<string, (params: unknown, session: RpcSession) => unknown>> = {
     rpc_get_methods: () => Object.keys(methods),
     get_version: () => ({ version: target.version, pid: target.pid }),
     disk_list: async () =>
       await Promise.all(target.disks().map((disk) => disk.methods.disk_get_status(named(disk)))),
+    subscribe: (params, session) =>
+      subscribe(target.events, session, (params as ParamsOf<'subscribe'>).events ?? EVENT_NAMES),
   };
-  return (method, params) => {
+  return (method, params, session) => {
     if (!isMethodName(method)) {
       throw new RpcError(METHOD_NOT_FOUND, `method ${method}: unknown, see rpc_get_methods`);
     }
     const wrong = complaint(methods[method].params, params, 'params');
     if (wrong !== null) throw new RpcError(INVALID_PARAMS, wrong);
-    if (methods[method].of === 'process') return own[method]!();
+    if (methods[method].of === 'process') return own[method]!(params, session);
     const disk = findDisk(target.disks(), (params as { readonly disk: string }).disk);
     // The table says what the params are, and they have been checked against it.
     return (disk.methods[method as DiskMethodName & keyof DiskMethods] as AnyDiskMethod)(params);

@@ -4,7 +4,7 @@
  * meanwhile. Knows sockets and no methods.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { type RpcCall, RpcSession } from './rpc-session.ts';
+import { type RpcCall, RpcSession, type RpcTransport } from './rpc-session.ts';
 
 /** A request is short; a configuration of many disks is the longest. */
 export const LINE_BYTES_MAX = 1 << 20;
@@ -24,7 +24,7 @@ export function serveLines(fd: number, call: RpcCall): Server {
   return server;
 }
 
-class LineClient {
+class LineClient implements RpcTransport {
   readonly #socket: Socket;
   readonly #session: RpcSession;
   /** The beginning of a line whose end has not come yet. */
@@ -32,7 +32,7 @@ class LineClient {
 
   constructor(socket: Socket, call: RpcCall) {
     this.#socket = socket;
-    this.#session = new RpcSession(call, (text) => this.#send(text));
+    this.#session = new RpcSession(call, this);
     socket.setEncoding('utf8');
     socket.unref();
     socket.on('data', (text: string) => this.#take(text));
@@ -55,9 +55,13 @@ class LineClient {
     if (this.#socket.isPaused() && this.#session.waiting <= WAITING_MAX) this.#socket.resume();
   }
 
-  #send(text: string): void {
+  send(text: string): void {
     if (this.#socket.destroyed) return;
     this.#socket.write(`${text}\n`);
-    if (this.#socket.writableLength > UNREAD_BYTES_MAX) this.#socket.destroy();
+    if (this.unreadBytes > UNREAD_BYTES_MAX) this.#socket.destroy();
+  }
+
+  get unreadBytes(): number {
+    return this.#socket.writableLength;
   }
 }

@@ -23,17 +23,24 @@ const BATCH_MAX = 100;
 /** Carries out one method. Throws RpcError or ControlError. */
 export type RpcCall = (method: string, params: unknown, session: RpcSession) => unknown;
 
+/** What carries the messages of one client. */
+export interface RpcTransport {
+  send(text: string): void;
+  /** What the client has not read yet. */
+  readonly unreadBytes: number;
+}
+
 export class RpcSession {
   readonly #call: RpcCall;
-  readonly #send: (text: string) => void;
+  readonly #transport: RpcTransport;
   /** What ends with the session, subscriptions for example. */
   readonly #ends = new Set<() => void>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
 
-  constructor(call: RpcCall, send: (text: string) => void) {
+  constructor(call: RpcCall, transport: RpcTransport) {
     this.#call = call;
-    this.#send = send;
+    this.#transport = transport;
   }
 
   /** Messages that have come and are not answered yet. */
@@ -47,14 +54,19 @@ export class RpcSession {
     this.#last = this.#last.then(async () => {
       const answer = await this.#answer(text);
       this.#waiting--;
-      if (answer !== null) this.#send(JSON.stringify(answer));
+      if (answer !== null) this.#transport.send(JSON.stringify(answer));
     });
     return this.#last;
   }
 
+  /** What has been sent and the client has not read yet. */
+  get unreadBytes(): number {
+    return this.#transport.unreadBytes;
+  }
+
   /** Sends an event. */
   notify(method: string, params: unknown): void {
-    this.#send(JSON.stringify(notification(method, params)));
+    this.#transport.send(JSON.stringify(notification(method, params)));
   }
 
   /** Has `end` called when the session is closed; returns what takes that back. */

@@ -112,6 +112,7 @@ export class Server {
   readonly #hold = new Hold();
   #wake: () => void = () => {};
   #stopped = false;
+  #closed = false;
   /** No front-end is taken any more. */
   #finishing: boolean;
 
@@ -152,6 +153,16 @@ export class Server {
   /** It ends once its front-end's rings are drained. */
   get stopping(): boolean {
     return this.#stopped;
+  }
+
+  /** It has ended. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** It ends when its front-end has gone. */
+  get finishing(): boolean {
+    return this.#finishing;
   }
 
   /** The front-end that is connected now. */
@@ -245,6 +256,7 @@ export class Server {
   }
 
   #close(): void {
+    this.#closed = true;
     this.#watch?.stop();
     closeSocket(this.#socket);
   }

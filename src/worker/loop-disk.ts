@@ -20,19 +20,14 @@ import type { IotlbUpdate } from '../memory/iotlb.ts';
 import { type MappedRegion, type RegionDescription, RegionTable } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
+import { DiskFreeze } from './disk-freeze.ts';
 import { DiskLog } from './disk-log.ts';
 import { canShrink, GuestRegions } from './guest-region.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
 import { KeptFiles } from './kept-files.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
-import {
-  type DiskStand,
-  type DiskState,
-  decodeWord,
-  encodeWord,
-  type VringStand,
-} from './session-state.ts';
+import { type DiskStand, type DiskState, decodeWord, encodeWord } from './session-state.ts';
 import type { LogPlace } from './shared-log.ts';
 
 /** What has to be had while any vring runs. */
@@ -56,6 +51,7 @@ export class LoopDisk {
   readonly queueCount: number;
   readonly memorySlotCount = VHOST_USER_MAX_RAM_SLOTS;
 
+  readonly freeze: DiskFreeze;
   readonly #workers: LoopWorkers;
   readonly #onShrinkable: () => void;
   readonly #lease: DiskLease | null;
@@ -78,6 +74,7 @@ export class LoopDisk {
     this.features = offeredFeatures(shape);
     this.queueCount = shape.queueCount;
     this.#workers = workers;
+    this.freeze = new DiskFreeze(workers);
     this.#log = new DiskLog(workers, () => hasFeature(this.#acked, VHOST_F_LOG_ALL));
   }
 
@@ -352,21 +349,12 @@ export class LoopDisk {
     );
   }
 
-  /** Brings every vring to a standstill; `resume` ends that, also while it is waited for. */
-  async pause(): Promise<DiskStand | string> {
-    const answers = await this.#workers.askAll({ kind: 'pause' });
-    const failure = answers.find((answer) => typeof answer === 'string');
-    if (typeof failure === 'string') return failure;
-    return {
-      vrings: answers.flat().filter((stand): stand is VringStand => typeof stand === 'object'),
-      counters: [...this.#workers.counters],
-      flushErrno: this.#workers.flushErrno,
-      shape: this.#shape,
-    };
-  }
-
-  async resume(): Promise<void> {
-    await this.#workers.askAll({ kind: 'resume' });
+  /** Brings every vring to a standstill for another process; `freeze.thaw` ends that. */
+  async handOver(): Promise<DiskStand | string> {
+    const vrings = await this.freeze.freeze();
+    if (typeof vrings === 'string') return vrings;
+    const { counters, flushErrno } = this.#workers;
+    return { vrings, counters: [...counters], flushErrno, shape: this.#shape };
   }
 
   /** Counts on from there, and remembers a flush that failed. */

@@ -167,12 +167,13 @@ export class WorkerVrings {
     const failure = this.#activate(vring);
     if (failure !== null) return failure;
     this.#vrings.set(start.index, vring);
-    this.#watchKick(start);
+    if (!this.#paused) this.#watchKick(start);
     return vring.queue?.takeUp() ?? 0;
   }
 
-  /** null also when the ring has to wait for translations: then they are asked for. */
+  /** null also when the ring has to wait: for translations, which are asked for then, or for the end of a pause. */
   #activate(started: StartedVring): string | null {
+    if (this.#paused) return null;
     const { memory, device, state, counters } = this.#parts;
     const { start, base, recover } = started;
     const { index, size, addresses, translated } = start;
@@ -255,7 +256,7 @@ export class WorkerVrings {
   #pause(): WorkerAnswer {
     const vrings = [...this.#vrings.values()];
     if (vrings.some(isUnseen)) return 'a vring waits for translations';
-    for (const vring of vrings) {
+    for (const vring of this.#paused ? [] : vrings) {
       this.#deactivate(vring);
       this.#unwatchKick(vring.start);
     }
@@ -274,8 +275,9 @@ export class WorkerVrings {
     if (!this.#paused) return null;
     this.#paused = false;
     for (const vring of this.#vrings.values()) {
-      this.#activate(vring);
       this.#watchKick(vring.start);
+      // Also one that was started meanwhile, with what its in-flight region has recorded.
+      if (this.#activate(vring) === null) vring.queue?.takeUp();
     }
     return null;
   }
@@ -352,13 +354,10 @@ export class WorkerVrings {
   #setFd(index: number, which: 'kick' | 'call' | 'err', fd: number): WorkerAnswer {
     const vring = this.#vrings.get(index);
     if (vring === undefined) return null;
-    const { worker } = this.#parts;
     if (which === 'kick') {
-      if (vring.start.kickFd >= 0) worker.unwatchKick(index);
-      else worker.polledVrings--;
-      if (fd >= 0) worker.watchKick(index, fd);
-      else worker.polledVrings++;
+      if (!this.#paused) this.#unwatchKick(vring.start);
       vring.start = { ...vring.start, kickFd: fd };
+      if (!this.#paused) this.#watchKick(vring.start);
     } else if (which === 'call') {
       vring.start = { ...vring.start, callFd: fd };
       if (vring.queue) vring.queue.callFd = fd;

@@ -2,12 +2,28 @@
  * All verbs but those that serve disks, by name. Loaded when the command line names one: a process that serves
  * does not need them.
  */
+import { diskVerb } from './disk-verbs.ts';
 import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
 import { parseVerb, type Verb, verbHelp } from './verb.ts';
 
 export const verbs: Readonly<Record<string, Verb>> = {
   list: listVerb,
+  status: diskVerb('disk_get_status'),
+  resize: diskVerb('disk_set_capacity', {
+    says: (result, disk) =>
+      result!['size'] === result!['old_size']
+        ? `${disk}: ${result!['size']} bytes, as before`
+        : `${disk}: ${result!['old_size']} → ${result!['size']} bytes`,
+  }),
+  quiesce: diskVerb('disk_quiesce', { says: (_, disk) => `${disk}: stands still` }),
+  resume: diskVerb('disk_resume', { says: (_, disk) => `${disk}: goes on` }),
+  detach: diskVerb('disk_detach', {
+    says: (result, disk) =>
+      result!['state'] === 'rundown'
+        ? `${disk}: detached`
+        : `${disk}: ends when its front-end has gone (--force: now)`,
+  }),
   rpc: rpcVerb,
 };
 

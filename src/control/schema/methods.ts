@@ -3,7 +3,8 @@
  * page and documentation derive from this table. A method is here when it works.
  */
 import { diskStatus } from './disk-status.ts';
-import { type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts';
+import { EVENT_NAMES } from './events.ts';
+import { DONE, type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts';
 
 export interface MethodRow {
   readonly summary: string;
@@ -55,6 +56,85 @@ export const methods = {
     of: 'disk',
     params: DISK_ONLY,
     result: diskStatus,
+  },
+  disk_quiesce: {
+    summary: 'let a disk stand still: nothing of it is in flight until disk_resume',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk'],
+      properties: {
+        disk: DISK,
+        timeout_ms: {
+          type: 'integer',
+          minimum: 1,
+          maximum: 20_000,
+          description: 'how long requests in flight may take to end (5000)',
+        },
+      },
+    },
+    result: DONE,
+  },
+  disk_resume: {
+    summary: 'let a disk go on that stands still',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: DONE,
+  },
+  disk_set_capacity: {
+    summary: 'take the size that the backing file has now; the guest is told',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['size', 'old_size'],
+      properties: {
+        size: { type: 'integer', description: 'bytes' },
+        old_size: { type: 'integer', description: 'bytes' },
+      },
+    },
+  },
+  disk_detach: {
+    summary: 'end a disk: at once when no front-end is connected, else when it has gone',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk'],
+      properties: {
+        disk: DISK,
+        force: {
+          type: 'boolean',
+          description: 'end the front-end’s session, once its requests are answered',
+        },
+      },
+    },
+    result: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['state'],
+      properties: {
+        state: { enum: ['rundown', 'autoclear'], description: 'autoclear: a front-end has it' },
+      },
+    },
+  },
+  subscribe: {
+    summary: 'be told of events from now on, as notifications',
+    of: 'process',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        events: {
+          type: 'array',
+          items: { type: 'string', enum: EVENT_NAMES },
+          description: 'which ones (all)',
+        },
+      },
+    },
+    result: { type: 'array', items: { type: 'string' }, description: 'the events subscribed to' },
   },
 } as const satisfies Readonly<Record<string, MethodRow>>;
 

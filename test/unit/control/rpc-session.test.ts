@@ -19,10 +19,10 @@ const calls: Readonly<Record<string, (params: never) => unknown>> = {
 
 async function answersTo(...texts: readonly string[]): Promise<unknown[]> {
   const answers: string[] = [];
-  const session = new RpcSession(
-    (method, params) => calls[method]!(params as never),
-    (text) => answers.push(text),
-  );
+  const session = new RpcSession((method, params) => calls[method]!(params as never), {
+    send: (text) => answers.push(text),
+    unreadBytes: 0,
+  });
   await Promise.all(texts.map((text) => session.receive(text)));
   expect(session.waiting).toBe(0);
   return answers.map((text) => JSON.parse(text) as unknown);
@@ -92,10 +92,7 @@ test('a batch of notifications is not answered', async () => {
 
 test('what a session holds is let go when it ends', () => {
   const ended: string[] = [];
-  const session = new RpcSession(
-    () => null,
-    () => {},
-  );
+  const session = new RpcSession(() => null, { send() {}, unreadBytes: 0 });
   session.onEnd(() => ended.push('first'));
   session.onEnd(() => ended.push('taken back'))();
   session.close();

@@ -1,0 +1,107 @@
+/**
+ * Verbs that are one method of one disk: made from the method's params, so that a method needs no code here to be a
+ * command. What the method answers is printed as lines, or as JSON.
+ */
+import type { JsonSchema } from '../../control/schema/json-schema.ts';
+import { type DiskMethodName, methods } from '../../control/schema/methods.ts';
+import { bytesOf, OptionsError } from '../option-values.ts';
+import { pickDisk, withDisks } from './processes.ts';
+import type { Verb, VerbArgs, VerbOptions } from './verb.ts';
+
+interface DiskVerb {
+  /** Params that are words behind the disk, in order; the others are options. */
+  readonly words?: readonly string[];
+  /** Sentences for people about what was done. */
+  readonly says?: (result: Readonly<Record<string, unknown>> | null, disk: string) => string;
+}
+
+/** The type behind a param: `anyOf` takes the first that is not null. */
+function plain(schema: JsonSchema): JsonSchema {
+  return schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
+}
+
+function optionsOf(params: JsonSchema, words: readonly string[]): VerbOptions {
+  const rows = Object.entries(params.properties ?? {}).flatMap(([key, schema]) => {
+    if (key === 'disk' || words.includes(key)) return [];
+    const { type, enum: values } = plain(schema);
+    const value = type === 'boolean' ? null : (values?.join('|') ?? type?.toUpperCase() ?? 'TEXT');
+    return [[key.replaceAll('_', '-'), { value, meaning: schema.description ?? '' }] as const];
+  });
+  return {
+    ...Object.fromEntries(rows),
+    json: { value: null, short: 'J', meaning: 'print the answer as JSON' },
+    help: { value: null, short: 'h', meaning: 'print this, and exit' },
+  };
+}
+
+/** The value of a param from its text; what the text means depends on the schema. Throws OptionsError. */
+function paramOf(key: string, text: string | boolean, schema: JsonSchema): unknown {
+  const { type, enum: values } = plain(schema);
+  if (typeof text === 'boolean') return text;
+  const name = `--${key.replaceAll('_', '-')}`;
+  if (values !== undefined) return values.find((value) => String(value) === text) ?? text;
+  if (type === 'integer') {
+    const bytes = bytesOf(text);
+    if (!Number.isNaN(bytes)) return bytes;
+    throw new OptionsError(`${name}=${text}: expected a number, as 4096, 64M or 1GiB`);
+  }
+  if (type === 'array') return text.split(',');
+  if (type !== 'boolean') return text;
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw new OptionsError(`${name}=${text}: expected on or off`);
+}
+
+function paramsOf({ words, values }: VerbArgs, names: readonly string[], schema: JsonSchema) {
+  const given: Record<string, unknown> = {};
+  for (const [key, property] of Object.entries(schema.properties ?? {})) {
+    const at = names.indexOf(key);
+    const text = at < 0 ? values[key.replaceAll('_', '-')] : words[at + 1];
+    if (key !== 'disk' && text !== undefined) given[key] = paramOf(key, text, property);
+  }
+  return given;
+}
+
+function usage(names: readonly string[], { required = [] }: JsonSchema): string {
+  const words = names.map((name) => {
+    const word = name.toUpperCase();
+    return required.includes(name) ? word : `[${word}]`;
+  });
+  return ['DISK', ...words].join(' ');
+}
+
+function lines(result: unknown): string {
+  if (result === null) return '';
+  if (typeof result !== 'object' || Array.isArray(result)) return `${JSON.stringify(result)}\n`;
+  const rows = Object.entries(result as object);
+  const width = Math.max(0, ...rows.map(([key]) => key.length));
+  return rows
+    .map(
+      ([key, value]) =>
+        `${key.padEnd(width)}  ${typeof value === 'string' ? value : JSON.stringify(value)}\n`,
+    )
+    .join('');
+}
+
+/** The verb for a method of one disk. */
+export function diskVerb(method: DiskMethodName, { words = [], says }: DiskVerb = {}): Verb {
+  const { summary, params } = methods[method];
+  return {
+    summary,
+    words: usage(words, params),
+    options: optionsOf(params, words),
+    async run(args) {
+      const given = paramsOf(args, words, params);
+      const { result, name } = await withDisks(async (disks) => {
+        const { status, client } = pickDisk(disks, args.words[0]!);
+        const answer = await client.callAny(method, { ...given, disk: status.name });
+        return { result: answer, name: status.name };
+      });
+      const record = result as Readonly<Record<string, unknown>> | null;
+      if (args.values['json'] === true) {
+        process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+      } else if (says !== undefined) process.stdout.write(`${says(record, name)}\n`);
+      else process.stdout.write(lines(result));
+      return 0;
+    },
+  };
+}
