@@ -28,6 +28,7 @@ test: check ## everything: checks, then all five parts of the tests
 
 check: node_modules/.installed ## types, lint, format, and the micro-benchmark's short form
 	$(BIN)/tsc --noEmit
+	$(BIN)/tsc -p tsconfig.page.json
 	$(BIN)/biome check --error-on-warnings .
 	$(BIN)/node test/bench/micro.ts --fast
 

@@ -4,6 +4,7 @@
  */
 import { cpus as machineCpus } from 'node:os';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import { type HttpAddress, parseHttpAddress } from '../control/http-address.ts';
 import {
   NAME_PATTERN,
   type OptionName,
@@ -103,4 +104,13 @@ export function diskName(values: Values): string | null {
   throw new OptionsError(
     `--name=${value}: expected up to 64 letters, digits and ._+@-, a letter or digit first`,
   );
+}
+
+/** Null: no page is asked for. */
+export function httpAddress(values: Values): HttpAddress | null {
+  const value = text(values, 'http');
+  if (value === undefined) return null;
+  const address = parseHttpAddress(value);
+  if (typeof address !== 'string') return address;
+  throw new OptionsError(`--http=${value}: ${address}`);
 }

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Engine } from '../backing/choose-engine.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
+import type { HttpAddress } from '../control/http-address.ts';
 import {
   CPU_LATENCY_US_MAX,
   optionTable,
@@ -17,6 +18,7 @@ import { BLOCK_SIZES } from '../loop/geometry.ts';
 import {
   cpuList,
   diskName,
+  httpAddress,
   integer,
   OptionsError,
   oneOf,
@@ -70,6 +72,8 @@ export interface ServeOptions {
   readonly logLevel: LogLevel;
   /** Where commands are taken; null: in the run directory, 'off': nowhere. */
   readonly control: string | null;
+  /** Where the page is served; null: nowhere. */
+  readonly http: HttpAddress | null;
 }
 
 export type Invocation =
@@ -140,6 +144,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     traceMessages: path(values, 'trace-messages'),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
     control: path(values, 'control'),
+    http: httpAddress(values),
   };
 }
 

@@ -12,7 +12,7 @@ function modeOf({ backing }: OpenDisk): string {
 }
 
 /** One disk. */
-export function describe({ open, socket }: ServedDisk): string {
+function describe({ open, socket }: ServedDisk): string {
   const { name, choice } = open;
   const { shape } = open.disk;
   const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
@@ -28,7 +28,7 @@ export function describe({ open, socket }: ServedDisk): string {
 }
 
 /** How to attach them all to one guest. */
-export function attachLines(disks: readonly ServedDisk[]): string {
+function attachLines(disks: readonly ServedDisk[]): string {
   const devices = disks.flatMap(({ socket }, i) => [
     `-chardev socket,id=vloop${i},path=${socketName(socket)}`,
     `-device vhost-user-blk-pci,chardev=vloop${i}`,
@@ -42,4 +42,13 @@ export function attachLines(disks: readonly ServedDisk[]): string {
     '',
     '',
   ].join('\n');
+}
+
+/** All that is printed once the disks can be used; to a program that started vloop only where the page is. */
+export function startText(
+  disks: readonly ServedDisk[],
+  pageLine: string,
+  friendly: boolean,
+): string {
+  return friendly ? `${disks.map(describe).join('')}${pageLine}${attachLines(disks)}` : pageLine;
 }

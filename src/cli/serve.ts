@@ -15,19 +15,18 @@ import {
   listenOn,
   type Server,
   type ServerSocket,
-  SocketError,
   type TakenServer,
 } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
-import { ControlSocket } from './control-socket.ts';
+import { ControlPlane } from './control-plane.ts';
 import { type OpenDisk, openDisk } from './disk.ts';
-import { controlledDisk, diskNames } from './disk-control.ts';
+import { diskNames } from './disk-control.ts';
 import { HandOver } from './hand-over.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 import { resizeOnHangUp } from './resize.ts';
-import { attachLines, describe } from './serve-text.ts';
+import { startText } from './serve-text.ts';
 import {
   announced,
   diskEvents,
@@ -40,7 +39,6 @@ import {
 import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
-import { version } from './version.ts';
 
 /** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
 const DRAIN_LIMIT_MS = 900;
@@ -166,32 +164,6 @@ function diskLogs(disks: readonly DiskOptions[], log: Log): Log[] {
   return disks.map(({ blkFile }) => log.child({ disk: blkFile ?? 'memory' }));
 }
 
-/**
- * Takes commands for `disks`, those to come included. Null: nobody wants it, or the run directory cannot be used,
- * which is no reason not to serve. Throws SocketError for a socket that was asked for.
- */
-function openControl(
-  { control }: ServeOptions,
-  disks: readonly ServedDisk[],
-  events: EventHub,
-  log: Log,
-): ControlSocket | null {
-  if (control === 'off') return null;
-  const target = {
-    version: version(),
-    pid: process.pid,
-    events,
-    disks: () => disks.filter(({ server }) => !server.closed).map(controlledDisk),
-  };
-  try {
-    return new ControlSocket(control, target, log);
-  } catch (error) {
-    if (control !== null || !(error instanceof SocketError)) throw error;
-    log.warn({ reason: error.message }, 'no commands are taken; --control=PATH says where else');
-    return null;
-  }
-}
-
 /** What a start that fails has started so far. */
 async function closeStarted(
   disks: readonly ServedDisk[],
@@ -214,10 +186,10 @@ export async function serve(options: ServeOptions): Promise<number> {
   const takeOver = await TakeOver.begin(options.disks.length);
   const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
-  let control: ControlSocket | null = null;
+  const control = new ControlPlane();
   /** Ends at once, with what is running; the socket files go too. */
   const abandon = () => {
-    control?.close();
+    control.close();
     for (const { path } of sockets) if (path !== null) rmSync(path, { force: true });
     exitNow(1);
   };
@@ -226,7 +198,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     for (const { server } of disks) server.stop();
   };
   const handOver = new HandOver(disks, options.disks.length, options.successor, log, () =>
-    control?.close(),
+    control.close(),
   );
   const onSignal = (signal: string) => {
     ending = true;
@@ -242,20 +214,20 @@ export async function serve(options: ServeOptions): Promise<number> {
   const events = new EventHub();
   const serving = servingOf(options, events, log, abandon);
   try {
-    if (takeOver === null) control = openControl(options, disks, events, log);
+    if (takeOver === null) await control.open(options, disks, events, log, false);
     await startDisks(options.disks, takeOver, serving, sockets, disks);
     // Only now: the process that was before this one has listened until it had handed over.
-    if (takeOver !== null) control = openControl(options, disks, events, log);
+    if (takeOver !== null) await control.open(options, disks, events, log, true);
   } catch (error) {
-    control?.close();
+    control.close();
     await takeOver?.refuse(error);
     stopAll();
     await closeStarted(disks, sockets);
     throw error;
   }
   if (ending) stopAll();
-  else if (options.friendly && takeOver === null) {
-    process.stdout.write(`${disks.map(describe).join('')}${attachLines(disks)}`);
+  else if (takeOver === null) {
+    process.stdout.write(startText(disks, control.pageLine, options.friendly));
   }
   if (options.exitWithStdin) exitWithStdin(disks, log);
   if (cpuLatency !== null) keepAwake(cpuLatency, options.cpuLatencyUs!, disks);
@@ -263,7 +235,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   await Promise.all(disks.map(endDisk));
-  control?.close();
+  control.close();
   cpuLatency?.close();
   return 0;
 }

@@ -50,5 +50,7 @@ export interface ControlTarget {
   readonly version: string;
   readonly pid: number;
   readonly events: EventHub;
+  /** The address of the page, without its token. */
+  http(): string | null;
   disks(): readonly ControlledDisk[];
 }

@@ -34,7 +34,7 @@ type AnyDiskMethod = (params: unknown) => unknown;
 export function dispatchTo(target: ControlTarget): RpcCall {
   const own: Readonly<Record<string, (params: unknown, session: RpcSession) => unknown>> = {
     rpc_get_methods: () => Object.keys(methods),
-    get_version: () => ({ version: target.version, pid: target.pid }),
+    get_version: () => ({ version: target.version, pid: target.pid, http: target.http() }),
     disk_list: async () =>
       await Promise.all(target.disks().map((disk) => disk.methods.disk_get_status(named(disk)))),
     subscribe: (params, session) =>

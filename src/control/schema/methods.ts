@@ -35,14 +35,21 @@ export const methods = {
     result: { type: 'array', items: { type: 'string' } },
   },
   get_version: {
-    summary: 'the version of this vloop, and its process',
+    summary: 'the version of this vloop, its process, and where its page is',
     of: 'process',
     params: NO_PARAMS,
     result: {
       type: 'object',
       additionalProperties: false,
-      required: ['version', 'pid'],
-      properties: { version: { type: 'string' }, pid: { type: 'integer' } },
+      required: ['version', 'pid', 'http'],
+      properties: {
+        version: { type: 'string' },
+        pid: { type: 'integer' },
+        http: {
+          anyOf: [{ type: 'string' }, { type: 'null' }],
+          description: 'the address of the page, when one is served',
+        },
+      },
     },
   },
   disk_list: {

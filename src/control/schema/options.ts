@@ -178,6 +178,13 @@ export const optionTable = {
     scope: 'process',
     schema: TEXT,
   },
+  http: {
+    value: 'HOST:PORT',
+    meaning:
+      'serve a page that shows the disks, and metrics, on this machine only (127.0.0.1:0 takes a free port); the link with its token is printed',
+    scope: 'process',
+    schema: TEXT,
+  },
   once: {
     value: null,
     meaning: 'end after the first front-end has disconnected',

@@ -1,0 +1,81 @@
+/**
+ * The page of a process (`--http`): opens it for the disks that it serves. Loads what http needs only here, so
+ * that a disk without a page pays nothing for it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ControlTarget } from '../control/controlled-disk.ts';
+import { type HttpAddress, hostAndPort } from '../control/http-address.ts';
+import type { HttpListener, HttpParts } from '../control/http-server.ts';
+import type { Log } from '../log.ts';
+import { SocketError } from '../vhost-user/server.ts';
+import { makeRunDirectory } from './run-directory.ts';
+
+/** A process that has handed over ends at once; its port is free when it has. */
+const PORT_WAIT_MS = 10_000;
+const PORT_LOOK_MS = 20;
+
+/**
+ * Listens at the address. Throws SocketError when that cannot be; a process that `inherits` disks carries on
+ * without a page instead: its guests have not asked for one.
+ */
+export async function openPage(
+  address: HttpAddress,
+  target: ControlTarget,
+  log: Log,
+  inherits: boolean,
+): Promise<HttpListener | null> {
+  try {
+    const parts = await partsFor(address, target, log);
+    const listener = await listen(parts, inherits ? PORT_WAIT_MS : 0);
+    log.info({ url: listener.url }, 'the page is served');
+    return listener;
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? error.code : String(error);
+    const words = `--http=${hostAndPort(address)}: no page there (${reason})`;
+    if (!inherits) throw new SocketError(words);
+    log.error({ reason }, 'the page could not be taken over: it is not served any more');
+    return null;
+  }
+}
+
+async function partsFor(address: HttpAddress, target: ControlTarget, log: Log): Promise<HttpParts> {
+  const [{ dispatchTo }, { RpcSession }, { newToken, tokenOf }] = await Promise.all([
+    import('../control/dispatch.ts'),
+    import('../control/rpc-session.ts'),
+    import('../control/http-token.ts'),
+  ]);
+  const call = dispatchTo(target);
+  return {
+    address,
+    token: runDirectoryToken(tokenOf, log) ?? newToken(),
+    open: (transport) => new RpcSession(call, transport),
+    refused(reason, from) {
+      log.warn({ reason, from }, 'a client of the page was refused; more of the same is not told');
+    },
+  };
+}
+
+/** Null: no run directory can be used, so that the token holds for this process only. */
+function runDirectoryToken(tokenOf: (directory: string) => string, log: Log): string | null {
+  try {
+    return tokenOf(makeRunDirectory());
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.warn({ reason }, 'the token of the page is not kept: it holds until vloop ends');
+    return null;
+  }
+}
+
+async function listen(parts: HttpParts, patienceMs: number): Promise<HttpListener> {
+  const { HttpListener } = await import('../control/http-server.ts');
+  const endMs = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await HttpListener.start(parts);
+    } catch (error) {
+      const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      if (!isTaken || performance.now() >= endMs) throw error;
+      await sleep(PORT_LOOK_MS);
+    }
+  }
+}
