@@ -8,7 +8,7 @@ VITEST := $(BIN)/vitest run
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo fs-tests test check unit property conformance kernel guest
-.PHONY: bench bench-guest bench-growth bench-micro bench-start build docs clean
+.PHONY: bench bench-guest bench-seed bench-growth bench-micro bench-start build docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: node_modules/.installed ## vloop against qemu-storage-daemon and the host
 
 bench-guest: node_modules/.installed ## the same inside a virtual machine, beside QEMU's own disk
 	$(BIN)/node test/bench/guest-bench.ts $(BENCH_ARGS)
+
+bench-seed: node_modules/.installed ## the loop driver's table of 2015, repeated: buffered against direct AIO
+	$(BIN)/node test/bench/seed.ts $(BENCH_ARGS)
 
 bench-growth: node_modules/.installed ## what a request costs as depth, queues, segments, regions, images, disks grow
 	$(BIN)/node test/bench/growth.ts $(BENCH_ARGS)

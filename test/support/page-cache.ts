@@ -1,6 +1,6 @@
 /**
- * How many pages of a file wait to be written: cachestat(2), since Linux 6.5. What a write-through disk has
- * answered may not be among them.
+ * How many pages of a file are in the page cache, and how many of them wait to be written: cachestat(2), since Linux
+ * 6.5. What a write-through disk has answered may not be among the second.
  */
 import { closeSync, openSync } from 'node:fs';
 import { declare, errnoName, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
@@ -13,6 +13,15 @@ const cachestat = declare('int64_t syscall(int64_t, int, uintptr_t, uintptr_t, u
 
 /** Pages in the cache that are not on the device, or -errno. */
 export function unwrittenPages(path: string): number {
+  return pagesOf(path, (view) => view.getBigUint64(8, true) + view.getBigUint64(16, true));
+}
+
+/** Pages in the cache, or -errno. */
+export function cachedPages(path: string): number {
+  return pagesOf(path, (view) => view.getBigUint64(0, true));
+}
+
+function pagesOf(path: string, count: (answer: DataView) => bigint): number {
   const fd = openSync(path, 'r');
   // From 0, of length 0: the whole file.
   const range = new FixedBytes(16);
@@ -21,9 +30,7 @@ export function unwrittenPages(path: string): number {
     Number(cachestat(SYS_CACHESTAT, fd, range.address, answer.address, 0)),
   );
   closeSync(fd);
-  if (result < 0) return result;
-  const { view } = answer;
-  return Number(view.getBigUint64(8, true) + view.getBigUint64(16, true));
+  return result < 0 ? result : Number(count(answer.view));
 }
 
 /** Why the kernel cannot tell, or null. */
