@@ -90,6 +90,7 @@ export const F_ADD_SEALS = 1033;
 export const F_SEAL_SEAL = 1;
 export const F_SEAL_SHRINK = 2;
 export const F_SEAL_GROW = 4;
+export const F_SEAL_WRITE = 8;
 
 /** fcntl(F_OFD_SETLK) argument. */
 export const flock = struct('flock', 'asm-generic/fcntl.h', 32, {

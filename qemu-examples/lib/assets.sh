@@ -3,6 +3,7 @@
 #   assets.sh base   vmlinuz and guest.cpio: busybox, ext4 and xfs tools, virtio modules
 #   assets.sh fio    fio.cpio: fio and its libraries, to be appended to guest.cpio
 #   assets.sh kexec  kexec.cpio: kexec, to be appended likewise
+#   assets.sh crypt  crypt.cpio: cryptsetup, to be appended likewise
 #   assets.sh boot   boot.img: a disk that boots under SeaBIOS and OVMF; OVMF.fd
 # Kept in ${XDG_CACHE_HOME:-~/.cache}/vloop by a hash of the recipe; a changed recipe builds anew.
 set -euo pipefail
@@ -14,7 +15,7 @@ source "$lib/initramfs.sh"
 source "$lib/boot-image.sh"
 
 part=${1:-}
-[[ $part =~ ^(base|fio|kexec|boot)$ ]] || stop 'usage: assets.sh base|fio|kexec|boot'
+[[ $part =~ ^(base|fio|kexec|crypt|boot)$ ]] || stop 'usage: assets.sh base|fio|kexec|crypt|boot'
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vloop
 sources=("$lib"/{assets,packages,initramfs,boot-image,guest-init}.sh /etc/os-release)
 recipe=$(cat "${sources[@]}" | sha256sum)

@@ -54,7 +54,8 @@ build_base() {
   modules=$(kernel_modules "$build/debs")
   release=$(basename "$modules")
   for module in virtio_pci virtio_blk qemu_fw_cfg xfs virtio virtio_ring virtio_pci_modern_dev \
-    virtio_pci_legacy_dev libcrc32c crc32c_generic crc32c-intel; do
+    virtio_pci_legacy_dev libcrc32c crc32c_generic crc32c-intel \
+    dm-mod dm-crypt xts aesni-intel crypto_simd cryptd; do
     find "$modules" -name "$module.ko*" | while read -r file; do
       mkdir -p "$root/lib/modules/$release"
       case $file in
@@ -92,4 +93,24 @@ build_kexec() {
     install -D -m 755 "$(realpath "$file")" "$build/root${file#"$build/debs"}"
   done
   pack_cpio "$build/root" "$out/kexec.cpio" "$base/busybox"
+}
+
+# What cryptsetup is linked with and a machine without it may not have: names differ from release to release.
+cryptsetup_libraries() {
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
+    cryptsetup-bin | grep -E '^lib(argon2|cryptsetup|devmapper|json-c|popt)' | sort -u
+}
+
+# build_crypt BUILD OUT BASE: only unpacked; the machine itself needs none of it.
+build_crypt() {
+  local build=$1 out=$2 base=$3 file program
+  # shellcheck disable=SC2046
+  packages_unpack "$build/debs" cryptsetup-bin $(cryptsetup_libraries)
+  program=$(find "$build/debs" -path '*sbin/cryptsetup')
+  install -D -m 755 "$program" "$build/root/sbin/cryptsetup"
+  local libraries=$build/debs/usr/lib/x86_64-linux-gnu:$build/debs/lib/x86_64-linux-gnu
+  for file in $(LD_LIBRARY_PATH="$libraries" ldd "$program" | grep -o '/[^ ]*'); do
+    install -D -m 755 "$(realpath "$file")" "$build/root${file#"$build/debs"}"
+  done
+  pack_cpio "$build/root" "$out/crypt.cpio" "$base/busybox"
 }

@@ -14,6 +14,8 @@ export interface BackingOptions {
   readonly blockSizeBytes: number;
   /** Locked from here on; else the lock is taken while a vring runs (running-lock.ts). */
   readonly lock: boolean;
+  /** See DirectIoFacts. */
+  readonly bufferedTransfer: string | null;
 }
 
 export interface OpenBacking {
@@ -127,7 +129,7 @@ export function openBacking(options: BackingOptions): OpenBacking {
     const kind = requireDiskKind(facts, path);
     // A block device's node lies in devtmpfs, which says nothing of where its bytes are.
     const inMemory = kind === 'regular' && facts.fileSystemMagic === TMPFS_MAGIC;
-    const wanted = options.directIo !== 'off' && !inMemory;
+    const wanted = options.directIo !== 'off' && !inMemory && options.bufferedTransfer === null;
     const directFd = wanted ? tryDirect(path, readOnly) : -EINVAL;
     const decision = decideDirectIo({
       requested: options.directIo,
@@ -137,6 +139,7 @@ export function openBacking(options: BackingOptions): OpenBacking {
       directOffsetAlignBytes: facts.directOffsetAlignBytes,
       logicalSectorBytes: facts.logicalSectorBytes,
       inMemory,
+      bufferedTransfer: options.bufferedTransfer,
       openResult: Math.min(directFd, 0),
     });
     if (directFd >= 0) {

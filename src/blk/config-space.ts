@@ -23,13 +23,16 @@ export function encodeConfigSpace(shape: DiskShape, writeback: boolean): Uint8Ar
   view.setUint32(AT.opt_io_size, 0, true);
   view.setUint8(AT.wce, writeback ? 1 : 0);
   view.setUint16(AT.num_queues, shape.queueCount, true);
-  view.setUint32(AT.max_discard_sectors, RANGE_SECTORS_MAX, true);
-  view.setUint32(AT.max_discard_seg, shape.rangesMax, true);
-  const granularity = Math.max(shape.discardGranularityBytes, shape.blockSizeBytes);
-  view.setUint32(AT.discard_sector_alignment, granularity / SECTOR_SIZE, true);
+  // Fields of a feature that is not offered are zero.
+  if (shape.discard) {
+    view.setUint32(AT.max_discard_sectors, RANGE_SECTORS_MAX, true);
+    view.setUint32(AT.max_discard_seg, shape.rangesMax, true);
+    const granularity = Math.max(shape.discardGranularityBytes, shape.blockSizeBytes);
+    view.setUint32(AT.discard_sector_alignment, granularity / SECTOR_SIZE, true);
+  }
   view.setUint32(AT.max_write_zeroes_sectors, RANGE_SECTORS_MAX, true);
   view.setUint32(AT.max_write_zeroes_seg, shape.rangesMax, true);
-  view.setUint8(AT.write_zeroes_may_unmap, 1);
+  view.setUint8(AT.write_zeroes_may_unmap, shape.zeroesUnmap ? 1 : 0);
   return bytes;
 }
 

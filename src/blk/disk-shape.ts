@@ -12,6 +12,10 @@ export interface DiskShape {
   /** What a discard should be a multiple of, in bytes: the file system's block. */
   readonly discardGranularityBytes: number;
   readonly readOnly: boolean;
+  /** Discard is offered (to writable disks): a guest may make holes in the file. */
+  readonly discard: boolean;
+  /** A hole in the file reads as zeroes, so that write-zeroes may make one. */
+  readonly zeroesUnmap: boolean;
   readonly queueCount: number;
   /** Ranges in one discard or write-zeroes request, RANGES_MAX at most. */
   readonly rangesMax: number;

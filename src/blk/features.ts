@@ -4,6 +4,7 @@
  */
 import {
   VIRTIO_BLK_F_CONFIG_WCE,
+  VIRTIO_BLK_F_DISCARD,
   VIRTIO_BLK_F_FLUSH,
   virtioBlkFeatures,
 } from '../../protocol/virtio-blk.ts';
@@ -24,7 +25,8 @@ export function featureNames(word: bigint): string[] {
 
 /** What GET_FEATURES answers. */
 export function offeredFeatures(shape: DiskShape): bigint {
-  return offeredVirtioWord(shape.readOnly);
+  const word = offeredVirtioWord(shape.readOnly);
+  return shape.discard ? word : word & ~(1n << BigInt(VIRTIO_BLK_F_DISCARD));
 }
 
 /**

@@ -25,8 +25,14 @@ export const blkFeatureTable: FeatureTable<typeof virtioBlkFeatures> = {
   VIRTIO_BLK_F_TOPOLOGY: served("the block size of the host's device"),
   VIRTIO_BLK_F_CONFIG_WCE: served('the guest switches between write-back and write-through'),
   VIRTIO_BLK_F_MQ: served('as many queues as vCPUs'),
-  VIRTIO_BLK_F_DISCARD: served('blocks are given back to the host', 'writable disks'),
-  VIRTIO_BLK_F_WRITE_ZEROES: served('with and without deallocation', 'writable disks'),
+  VIRTIO_BLK_F_DISCARD: served(
+    'blocks are given back to the host; with `--transfer` only where the module allows it',
+    'writable disks',
+  ),
+  VIRTIO_BLK_F_WRITE_ZEROES: served(
+    'with and without deallocation; with `--transfer` zeroes are written',
+    'writable disks',
+  ),
   VIRTIO_BLK_F_LIFETIME: refused('a file does not wear; QEMU does not pass it on'),
   VIRTIO_BLK_F_SECURE_ERASE: refused(
     'no file system promises that old blocks are gone; QEMU does not pass it on',

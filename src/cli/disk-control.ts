@@ -58,7 +58,7 @@ function sizeOf({ open }: ServedDisk): number {
 
 function statusOf(served: ServedDisk): DiskStatus {
   const { name, open, socket, server } = served;
-  const { backing, choice, disk, workers } = open;
+  const { backing, choice, disk, transfer, workers } = open;
   const { shape } = disk;
   return {
     name,
@@ -81,6 +81,7 @@ function statusOf(served: ServedDisk): DiskStatus {
     engine_reason: choice.engineReason,
     io_path: choice.path,
     io_path_reason: choice.pathReason,
+    transfer: transfer?.name ?? null,
     serial: shape.serial,
     queues: shape.queueCount,
     workers: workers.count,

@@ -16,6 +16,7 @@ import { dropCachedPages, lockFile, unlockFile } from '../sys/block-file.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
 import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
+import type { PreparedTransfer } from '../transfer/open-transfer.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
 import type { DiskOptions } from './options.ts';
@@ -32,12 +33,16 @@ export interface OpenDisk {
   readonly choice: EngineChoice;
   readonly disk: LoopDisk;
   readonly workers: LoopWorkers;
+  /** What data go through on their way; null: they stay as they are. */
+  readonly transfer: PreparedTransfer | null;
 }
 
 /** A file that another process has opened, and what the guest knows of the disk. */
 export interface AdoptedFile {
   readonly backing: OpenBacking;
   readonly shape: DiskShape;
+  /** The transfer module, with the memfd of its key. */
+  readonly transfer: { readonly name: string; readonly keyFd: number } | null;
 }
 
 /** The same file gets the same serial wherever it is served from. */
@@ -89,7 +94,11 @@ function mapDiskMemory(sizeBytes: number): number {
   return address;
 }
 
-function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
+function shapeOf(
+  options: DiskOptions,
+  backing: OpenBacking | null,
+  transfer: PreparedTransfer | null,
+): DiskShape {
   const { blockSizeBytes, readOnly, queueCount, rangesMax, blkFile } = options;
   const sizeBytes = diskSizeBytes({
     fileSizeBytes: backing?.fileSizeBytes ?? options.memoryBytes,
@@ -104,6 +113,8 @@ function shapeOf(options: DiskOptions, backing: OpenBacking | null): DiskShape {
     physicalBlockBytes: hostBlockBytes,
     discardGranularityBytes: hostBlockBytes,
     readOnly,
+    discard: transfer?.traits.discard ?? true,
+    zeroesUnmap: transfer === null,
     queueCount,
     rangesMax,
     serial: options.serial ?? defaultSerial(blkFile),
@@ -167,6 +178,7 @@ export function openDisk(
   options: DiskOptions,
   events: DiskEvents,
   adopted: AdoptedFile | null = null,
+  transfer: PreparedTransfer | null = null,
 ): OpenDisk {
   const { blkFile, readOnly, directIo, blockSizeBytes, queueCount, lock } = options;
   const backing =
@@ -179,10 +191,11 @@ export function openDisk(
           directIo,
           blockSizeBytes,
           lock: lock === 'always',
+          bufferedTransfer: transfer === null || transfer.traits.directIo ? null : transfer.name,
         }));
   const choice = engineFor(options, backing);
-  const shape =
-    adopted === null ? shapeOf(options, backing) : sameShape(shapeOf(options, backing), adopted);
+  const own = shapeOf(options, backing, transfer);
+  const shape = adopted === null ? own : sameShape(own, adopted);
   const settings: WorkerSettings = {
     queueCount,
     memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
@@ -196,6 +209,7 @@ export function openDisk(
       memoryAlignBytes: backing?.memoryAlignBytes ?? 1,
       offsetAlignBytes: backing?.offsetAlignBytes ?? 1,
     },
+    transfer: transfer?.birth ?? null,
     limits: {
       capacitySectors: shape.capacitySectors,
       blockSizeBytes,
@@ -215,5 +229,5 @@ export function openDisk(
   const lease =
     lock === 'running' && backing !== null ? leaseOf(backing, shape, workers, events) : null;
   const disk = new LoopDisk(shape, workers, { onShrinkable: events.onShrinkable, lease });
-  return { name: blkFile ?? 'memory', backing, choice, disk, workers };
+  return { name: blkFile ?? 'memory', backing, choice, disk, workers, transfer };
 }

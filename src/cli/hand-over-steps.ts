@@ -8,10 +8,9 @@
  * old: start (nothing is in flight any more) → new sets its rings up, without serving them: taking
  * old: commit, and ends → new serves
  */
-import type { OpenBacking } from '../backing/open-backing.ts';
-import type { DiskShape } from '../blk/disk-shape.ts';
 import type { ServerSocket, TakenServer } from '../vhost-user/server.ts';
 import type { DiskStand, DiskState, SessionState } from '../worker/session-state.ts';
+import type { AdoptedFile } from './disk.ts';
 
 /** The environment variable that names the successor's end of the socket. */
 export const TAKE_OVER_VARIABLE = 'VLOOP_TAKE_OVER_FD';
@@ -19,7 +18,7 @@ export const TAKE_OVER_VARIABLE = 'VLOOP_TAKE_OVER_FD';
 export interface OpenStep {
   readonly step: 'open';
   readonly version: number;
-  readonly disks: ReadonlyArray<{ readonly backing: OpenBacking; readonly shape: DiskShape }>;
+  readonly disks: readonly AdoptedFile[];
 }
 
 export interface ReadyStep {

@@ -137,7 +137,11 @@ export class HandOver {
 
   async #run(link: HandOverLink, child: ChildProcess): Promise<void> {
     const disks = this.#disks;
-    const opened = disks.map(({ open }) => ({ backing: open.backing!, shape: open.disk.shape }));
+    const opened = disks.map(({ open: { backing, disk, transfer } }) => ({
+      backing: backing!,
+      shape: disk.shape,
+      transfer: transfer && { name: transfer.name, keyFd: transfer.birth.keyFd },
+    }));
     const open: OpenStep = { step: 'open', version: STATE_VERSION, disks: opened };
     await link.send(open, READY_LIMIT_MS);
     await link.expect<ReadyStep>('ready', READY_LIMIT_MS);

@@ -5,6 +5,7 @@ import { endianness } from 'node:os';
 import { BackingError } from '../backing/open-backing.ts';
 import { ControlError } from '../control/controlled-disk.ts';
 import { RpcError } from '../control/json-rpc.ts';
+import { TransferError } from '../loop/transfer-module.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { DiskStartError } from './disk-process.ts';
@@ -60,6 +61,7 @@ try {
     TraceError,
     HandOverError,
     WorkerError,
+    TransferError,
     DiskStartError,
     ControlError,
     RpcError,

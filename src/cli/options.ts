@@ -15,6 +15,7 @@ import {
 } from '../control/schema/options.ts';
 import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
+import type { TransferRequest } from '../transfer/open-transfer.ts';
 import {
   cpuList,
   diskName,
@@ -28,6 +29,7 @@ import {
   text,
   type Values,
 } from './option-values.ts';
+import { transferRequest } from './transfer-options.ts';
 
 /** One disk. Its bytes are a file's, or `memoryBytes` of this process. */
 export interface DiskOptions {
@@ -55,6 +57,8 @@ export interface DiskOptions {
   readonly pollUs: number;
   /** When the file is locked: always, or while a vring runs. */
   readonly lock: 'always' | 'running';
+  /** What data go through on their way; null: they stay as they are. */
+  readonly transfer: TransferRequest | null;
 }
 
 export interface ServeOptions {
@@ -204,6 +208,7 @@ function sharedDiskOptions(
     workerCount,
     cpus: cpuList(values),
     lock: oneOf(values, 'lock', ['always', 'running'] as const),
+    transfer: transferRequest(values),
     pollUs: pollUs === 'auto' ? -1 : integer(values, 'poll-us', 0, POLL_US_MAX),
   };
 }

@@ -13,13 +13,14 @@ function modeOf({ backing }: OpenDisk): string {
 
 /** One disk. */
 function describe({ open, socket }: ServedDisk): string {
-  const { name, choice } = open;
+  const { name, choice, transfer } = open;
   const { shape } = open.disk;
   const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
   return [
     `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
     `mode    ${modeOf(open)}`,
     `engine  ${choice.engine}: ${choice.engineReason}`,
+    ...(transfer === null ? [] : [`data    through ${transfer.name}`]),
     `serial  ${shape.serial}`,
     `socket  ${socketName(socket)}`,
     '',

@@ -39,6 +39,7 @@ import {
 import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
+import { prepareTransfers } from './transfer-options.ts';
 
 /** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
 const DRAIN_LIMIT_MS = 900;
@@ -85,12 +86,15 @@ async function startDisks(
   disks: ServedDisk[],
 ): Promise<void> {
   const { logs, emits, log, abandon } = serving;
+  const adopted = takeOver?.files ?? null;
+  const transfers = await prepareTransfers(options, adopted);
   // All files before the first socket: what cannot be served is refused before anybody connects.
   const opened = options.map((disk, i) =>
     openDisk(
       disk,
       diskEvents(logs[i]!, emits[i]!, () => disks[i], abandon),
-      takeOver?.files[i] ?? null,
+      adopted?.[i] ?? null,
+      transfers[i],
     ),
   );
   if (takeOver === null) {

@@ -56,6 +56,9 @@ export function diskEvents(
       );
       emit('disk_error', { operation, error: errnoName(errno), offset: offsetBytes });
     },
+    onTransferFailure(reason) {
+      log.error({ reason }, 'the transfer module failed a request; more are only counted');
+    },
     async onTaken() {
       log.info('the backing file is locked: a vring starts');
       // None yet: this process takes over from another one, and the size is that one's.
@@ -106,6 +109,7 @@ function servingFields({ open, socket }: ServedDisk) {
     engineReason: choice.engineReason,
     ioPath: choice.path,
     ioPathReason: choice.pathReason,
+    transfer: open.transfer?.name ?? 'none',
     blockSize: shape.blockSizeBytes,
     serial: shape.serial,
     queues: shape.queueCount,
@@ -157,6 +161,7 @@ export async function endDisk({ open, server, log, emit }: ServedDisk): Promise<
   await server.ended;
   await open.workers.end();
   if (open.backing !== null) closeFile(open.backing.fd);
+  if (open.transfer !== null) closeFile(open.transfer.birth.keyFd);
   log.info(open.disk.counters(), 'summary');
   emit('disk_detached');
 }

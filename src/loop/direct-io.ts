@@ -13,6 +13,8 @@ export interface DirectIoFacts {
   readonly logicalSectorBytes: number | null;
   /** The file lives in memory (tmpfs): there is nothing that direct I/O could bypass. */
   readonly inMemory: boolean;
+  /** The transfer module that has not opted in to direct I/O; null: none. */
+  readonly bufferedTransfer: string | null;
   /** What open(O_DIRECT) answered: 0, or -errno. */
   readonly openResult: number;
 }
@@ -41,6 +43,12 @@ export function decideDirectIo(facts: DirectIoFacts): DirectIoDecision {
   });
   if (facts.requested === 'off') return decide(false, 'switched off by --direct-io=off');
   if (facts.inMemory) return decide(false, 'the file is in memory (tmpfs)');
+  if (facts.bufferedTransfer !== null) {
+    return decide(
+      false,
+      `the transfer module ${facts.bufferedTransfer} does not allow it, as the loop driver’s did not`,
+    );
+  }
   if (facts.openResult < 0) return decide(false, 'the file system refuses O_DIRECT');
   if (facts.directOffsetAlignBytes === 0) {
     return decide(false, 'the file system has no direct I/O for this file');

@@ -7,6 +7,7 @@ import { flushCompileCache } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import type { AttachedTransfer } from '../loop/attached-transfer.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
 import { CLOCK_US_MASK } from '../loop/clock.ts';
@@ -56,6 +57,7 @@ function onceEach(report: (operation: string, errno: number, offsetBytes: number
 function loopState(
   birth: WorkerBirth,
   backing: BackingPort,
+  { bounce, transfer }: Pick<LoopState, 'bounce' | 'transfer'>,
   onViolation: (vring: number) => void,
 ): LoopState {
   const serial = hostMemory.allocate(VIRTIO_BLK_ID_BYTES);
@@ -64,8 +66,8 @@ function loopState(
   return {
     backing,
     hostMemory,
-    bounce: new BounceBuffers(hostMemory),
-    transfer: null,
+    bounce,
+    transfer,
     events: {
       call: signalEventfd,
       onViolation(vring, violation) {
@@ -92,6 +94,17 @@ function loopState(
   };
 }
 
+/** The bounce buffers, and what transforms data in them. */
+async function openBounce(birth: WorkerBirth): Promise<Pick<LoopState, 'bounce' | 'transfer'>> {
+  const bounce = new BounceBuffers(hostMemory);
+  if (birth.transfer === null) return { bounce, transfer: null };
+  const { attachTransfer } = await import('../transfer/open-transfer.ts');
+  const transfer = await attachTransfer(birth.transfer, bounce, (reason) =>
+    post({ kind: 'transferFailed', reason }),
+  );
+  return { bounce, transfer };
+}
+
 function openLog({ address, sizeBytes, eventFd }: LogStart, memory: GuestMemory): DirtyLog {
   return new DirtyLog(new Uint8Array(viewMemory(address, sizeBytes)), memory, {
     onMarked() {
@@ -102,12 +115,15 @@ function openLog({ address, sizeBytes, eventFd }: LogStart, memory: GuestMemory)
 }
 
 /** Makes everything that the thread needs; the worker that comes back only has to run. */
-async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
+async function prepare(
+  birth: WorkerBirth,
+): Promise<{ worker: LoopWorker; transfer: AttachedTransfer | null }> {
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
   if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
   const now = () => (performance.now() * 1000) & CLOCK_US_MASK;
   const { reactor, backing } = await openEngine(birth, hostMemory, now);
-  const state = loopState(birth, backing, (vring) => vrings.signalError(vring));
+  const bounced = await openBounce(birth);
+  const state = loopState(birth, backing, bounced, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount);
   const memory = new GuestMemory(birth.memorySlotCount, viewMemory);
   const answer = (id: number, value: WorkerAnswer) => post({ kind: 'answer', id, answer: value });
@@ -146,16 +162,17 @@ async function prepare(birth: WorkerBirth): Promise<LoopWorker> {
     openLog: (log) => openLog(log, memory),
     miss: (vring, pages) => post({ kind: 'miss', vring, pages }),
   });
-  return worker;
+  return { worker, transfer: state.transfer };
 }
 
 try {
-  const worker = await prepare(workerData as WorkerBirth);
+  const { worker, transfer } = await prepare(workerData as WorkerBirth);
   await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   post({ kind: 'ready' });
   worker.run();
+  transfer?.release();
 } catch (error) {
   post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
 }

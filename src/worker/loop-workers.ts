@@ -24,6 +24,8 @@ export interface WorkerEvents {
   onViolation(vring: number, name: string): void;
   onMiss(vring: number, pages: readonly MissedPage[]): void;
   onIoError(operation: string, errno: number, offsetBytes: number): void;
+  /** The transfer module has failed; once a worker. */
+  onTransferFailure(reason: string): void;
   /** Guest memory was written that the dirty log is too small for; once for each log. */
   onUnlogged(guestAddress: number): void;
   /** A worker has ended without being asked: the disk cannot go on. */
@@ -222,6 +224,8 @@ export class LoopWorkers {
       this.#events.onViolation(message.vring, message.name);
     } else if (message.kind === 'unlogged') {
       this.#events.onUnlogged(message.guestAddress);
+    } else if (message.kind === 'transferFailed') {
+      this.#events.onTransferFailure(message.reason);
     } else if (message.kind === 'ioError') {
       this.#events.onIoError(message.operation, message.errno, message.offsetBytes);
     }

@@ -6,6 +6,7 @@ import type { Engine, IoPath } from '../backing/choose-engine.ts';
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { Translation } from '../memory/iotlb.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
+import type { TransferBirth } from '../transfer/open-transfer.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
@@ -35,6 +36,8 @@ export interface WorkerBirth {
     readonly memoryAlignBytes: number;
     readonly offsetAlignBytes: number;
   };
+  /** Null: data are the file's as they are. */
+  readonly transfer: TransferBirth | null;
   readonly limits: RequestLimits;
   readonly serial: string;
   /** -1: adaptive. */
@@ -140,6 +143,7 @@ export type WorkerMessage =
   | { readonly kind: 'miss'; readonly vring: number; readonly pages: readonly MissedPage[] }
   | { readonly kind: 'violation'; readonly vring: number; readonly name: string }
   | { readonly kind: 'unlogged'; readonly guestAddress: number }
+  | { readonly kind: 'transferFailed'; readonly reason: string }
   | {
       readonly kind: 'ioError';
       readonly operation: string;

@@ -13,7 +13,7 @@ import type { InflightDescription } from './inflight-memory.ts';
 import type { LogState } from './shared-log.ts';
 
 /** Of the structures below and of the steps of hand-over.ts and take-over.ts. */
-export const STATE_VERSION = 2;
+export const STATE_VERSION = 3;
 
 export interface RegionState {
   readonly region: RegionDescription;

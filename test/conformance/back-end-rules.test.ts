@@ -22,6 +22,8 @@ const SHAPE = {
   blockSizeBytes: 512,
   physicalBlockBytes: 512,
   discardGranularityBytes: 0,
+  discard: true,
+  zeroesUnmap: true,
   readOnly: false,
   queueCount: 1,
   rangesMax: 16,

@@ -31,6 +31,8 @@ const SHAPE = {
   blockSizeBytes: 512,
   physicalBlockBytes: 512,
   discardGranularityBytes: 512,
+  discard: true,
+  zeroesUnmap: true,
   readOnly: false,
   queueCount: 1,
   rangesMax: 16,

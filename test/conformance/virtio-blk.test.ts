@@ -28,6 +28,8 @@ const SHAPE: DiskShape = {
   blockSizeBytes: 512,
   physicalBlockBytes: 4096,
   discardGranularityBytes: 4096,
+  discard: true,
+  zeroesUnmap: true,
   readOnly: false,
   queueCount: 2,
   rangesMax: 16,

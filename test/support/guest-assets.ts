@@ -46,6 +46,17 @@ async function openGuestAssets(): Promise<GuestAssetsOrReason> {
   }
 }
 
+/** The archive with cryptsetup, or the reason why there is none, said once. */
+export async function requireCryptsetup(what: string): Promise<string | null> {
+  try {
+    return join(await scriptOutput('assets.sh', 'crypt'), 'crypt.cpio');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`skipped: ${what}: ${reason}\n`);
+    return null;
+  }
+}
+
 /** The assets, or the reason why there are none, said once per test file. */
 export async function requireGuestAssets(what: string): Promise<GuestAssetsOrReason> {
   const opened = await openGuestAssets();

@@ -47,6 +47,8 @@ export const RECORDED_SHAPE = {
   blockSizeBytes: 512,
   physicalBlockBytes: 4096,
   discardGranularityBytes: 4096,
+  discard: true,
+  zeroesUnmap: true,
   readOnly: false,
   queueCount: 4,
   rangesMax: 16,

@@ -53,6 +53,8 @@ export class VerifiedLoad {
   /** What the disk holds, by all that was answered. */
   readonly model: Uint8Array;
   answered = 0;
+  /** False: the disk does not offer them. */
+  discards = true;
   readonly #seed: number;
   readonly #random: RandomNumbers;
   readonly #queues: readonly LoadedQueue[];
@@ -147,7 +149,7 @@ export class VerifiedLoad {
     const range = { sector, sectors };
     if (dice < 40) return blk.write(sector, noise(sectors * SECTOR, this.#random(2 ** 31)));
     if (dice < 76) return blk.read(sector, sectors * SECTOR);
-    if (dice < 84) return blk.discard(range);
+    if (dice < 84 && this.discards) return blk.discard(range);
     if (dice < 94) return blk.writeZeroes({ ...range, flags: this.#random(2) });
     if (dice < 97) return { type: VIRTIO_BLK_T_FLUSH };
     return blk.getId();

@@ -119,6 +119,33 @@ export const optionTable = {
     scope: 'disk',
     schema: oneOf(...BLOCK_SIZES),
   },
+  transfer: {
+    value: 'NAME|FILE',
+    meaning:
+      'what data go through on their way: none, xor, aes-xts-plain64 (dm-crypt’s), cryptoloop-aes-cbc, or a TypeScript file with a transfer module',
+    default: 'none',
+    scope: 'disk',
+    schema: TEXT,
+  },
+  'transfer-options': {
+    value: 'LIST',
+    meaning:
+      'for the module, as name=value,…; aes-xts-plain64 takes iv_offset, sector_size, iv_large_sectors, allow_discards',
+    scope: 'disk',
+    schema: TEXT,
+  },
+  'key-file': {
+    value: 'PATH',
+    meaning: 'the key of --transfer: the bytes of this file, all of them and as they are',
+    scope: 'disk',
+    schema: TEXT,
+  },
+  'key-fd': {
+    value: 'FDNUM',
+    meaning: 'the same, from an inherited descriptor that is read to its end',
+    scope: 'command',
+    schema: count(0, 2 ** 20),
+  },
   'num-queues': {
     value: 'N',
     meaning: `virtqueues that the front-end may use, 1 to ${QUEUES_MAX}`,

@@ -10,6 +10,8 @@ const SHAPE: DiskShape = {
   blockSizeBytes: 512,
   physicalBlockBytes: 4096,
   discardGranularityBytes: 4096,
+  discard: true,
+  zeroesUnmap: true,
   readOnly: false,
   queueCount: 3,
   rangesMax: 5,

@@ -18,6 +18,8 @@ const SHAPE = {
   physicalBlockBytes: 4096,
   discardGranularityBytes: 4096,
   readOnly: false,
+  discard: true,
+  zeroesUnmap: true,
   queueCount: 1,
   rangesMax: 16,
   serial: '',

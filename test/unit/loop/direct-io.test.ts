@@ -13,6 +13,7 @@ const FACTS: DirectIoFacts = {
   directOffsetAlignBytes: 512,
   logicalSectorBytes: null,
   inMemory: false,
+  bufferedTransfer: null,
   openResult: 5,
 };
 
