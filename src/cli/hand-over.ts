@@ -50,7 +50,7 @@ export class HandOver {
   readonly #diskCount: number;
   readonly #program: string | null;
   readonly #log: Log;
-  readonly #onHandedOver: () => void;
+  readonly #onHandedOver: (successor: number) => void;
   #child: ChildProcess | null = null;
 
   /**
@@ -62,7 +62,7 @@ export class HandOver {
     diskCount: number,
     program: string | null,
     log: Log,
-    onHandedOver: () => void,
+    onHandedOver: (successor: number) => void,
   ) {
     this.#disks = disks;
     this.#diskCount = diskCount;
@@ -163,7 +163,7 @@ export class HandOver {
     await link.send(start, TAKING_LIMIT_MS);
     await link.expect<PlainStep>('taking', TAKING_LIMIT_MS);
     this.#log.info({ successor: child.pid }, 'handed over: this process ends');
-    this.#onHandedOver();
+    this.#onHandedOver(child.pid!);
     // The word itself: from here on everything is the successor's, and nothing here may touch it.
     await link.send({ step: 'commit' } satisfies PlainStep, 0);
     exitNow(0);

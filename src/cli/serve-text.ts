@@ -53,3 +53,8 @@ export function startText(
 ): string {
   return friendly ? `${disks.map(describe).join('')}${pageLine}${attachLines(disks)}` : pageLine;
 }
+
+/** What a service manager shows of the process. */
+export function statusText(disks: readonly ServedDisk[]): string {
+  return `serving ${disks.map(({ name, socket }) => `${name} at ${socketName(socket)}`).join(', ')}`;
+}

@@ -7,7 +7,6 @@ import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { EventHub } from '../control/event-hub.ts';
 import { createLog, type Log } from '../log.ts';
-import { CPU_LATENCY_ANY_US, CPU_LATENCY_DEVICE, CpuLatencyRequest } from '../sys/cpu-latency.ts';
 import { exitNow } from '../sys/process.ts';
 import {
   adoptSocket,
@@ -17,16 +16,15 @@ import {
   type ServerSocket,
   type TakenServer,
 } from '../vhost-user/server.ts';
-import { WorkerError } from '../worker/loop-workers.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
-import { LOOK_EVERY_MS, WakeLatency } from '../worker/wake-latency.ts';
 import { ControlPlane } from './control-plane.ts';
 import { type OpenDisk, openDisk } from './disk.ts';
 import { diskNames } from './disk-control.ts';
 import { HandOver } from './hand-over.ts';
+import { keepAwake, openCpuLatency } from './keep-awake.ts';
 import type { DiskOptions, ServeOptions } from './options.ts';
 import { resizeOnHangUp } from './resize.ts';
-import { startText } from './serve-text.ts';
+import { startText, statusText } from './serve-text.ts';
 import {
   announced,
   diskEvents,
@@ -36,6 +34,7 @@ import {
   type ServedDisk,
   type ServerSettings,
 } from './served-disk.ts';
+import { ServiceManager, withPassedSockets } from './service-manager.ts';
 import { exitWithStdin } from './stdin-end.ts';
 import { TakeOver } from './take-over.ts';
 import { TraceFile } from './trace-file.ts';
@@ -43,26 +42,6 @@ import { prepareTransfers } from './transfer-options.ts';
 
 /** A front-end or storage that hangs must not keep a supervisor waiting: SIGTERM is answered in time. */
 const DRAIN_LIMIT_MS = 900;
-
-/** Throws WorkerError when the kernel's device is not there or not for us. */
-function openCpuLatency(latencyUs: number | null): CpuLatencyRequest | null {
-  if (latencyUs === null) return null;
-  try {
-    return new CpuLatencyRequest();
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : error;
-    throw new WorkerError(
-      `--cpu-latency-us=${latencyUs}: cannot open ${CPU_LATENCY_DEVICE} (${code}); it takes root`,
-    );
-  }
-}
-
-/** Keeps CPUs awake while disks are busy. */
-function keepAwake(request: CpuLatencyRequest, latencyUs: number, disks: readonly ServedDisk[]) {
-  const answered = () => disks.reduce((sum, { open }) => sum + open.disk.answeredRequests(), 0);
-  const latency = new WakeLatency(request, latencyUs, CPU_LATENCY_ANY_US, answered);
-  setInterval(() => latency.look(), LOOK_EVERY_MS).unref();
-}
 
 function listenFor({ fd, socketPath }: DiskOptions): ServerSocket {
   return fd === null ? listenOn(socketPath) : adoptSocket(fd);
@@ -98,7 +77,7 @@ async function startDisks(
     ),
   );
   if (takeOver === null) {
-    for (const disk of options) sockets.push(listenFor(disk));
+    for (const disk of withPassedSockets(options, serving.names)) sockets.push(listenFor(disk));
     await serveDisks(opened, sockets, serving, disks);
   } else {
     disks.push(...(await takeDisksOver(takeOver, opened, serving, log)));
@@ -177,6 +156,10 @@ async function closeStarted(
   for (const socket of sockets.slice(disks.length)) closeSocket(socket);
 }
 
+function stopServers(disks: readonly ServedDisk[]): void {
+  for (const { server } of disks) server.stop();
+}
+
 function abandonInTime(log: Log, abandon: () => void): void {
   setTimeout(() => {
     log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
@@ -191,6 +174,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
   const control = new ControlPlane();
+  const service = new ServiceManager(log);
   /** Ends at once, with what is running; the socket files go too. */
   const abandon = () => {
     control.close();
@@ -198,15 +182,15 @@ export async function serve(options: ServeOptions): Promise<number> {
     exitNow(1);
   };
   let ending = false;
-  const stopAll = () => {
-    for (const { server } of disks) server.stop();
-  };
-  const handOver = new HandOver(disks, options.disks.length, options.successor, log, () =>
-    control.close(),
-  );
+  const stopAll = () => stopServers(disks);
+  const handOver = new HandOver(disks, options.disks.length, options.successor, log, (pid) => {
+    control.close();
+    service.handedOverTo(pid);
+  });
   const onSignal = (signal: string) => {
     ending = true;
     handOver.abort();
+    service.stopping();
     log.info({ signal }, 'ending: running requests complete first');
     stopAll();
     abandonInTime(log, abandon);
@@ -230,9 +214,9 @@ export async function serve(options: ServeOptions): Promise<number> {
     throw error;
   }
   if (ending) stopAll();
-  else if (takeOver === null) {
-    process.stdout.write(startText(disks, control.pageLine, options.friendly));
-  }
+  else service.ready(statusText(disks));
+  const words = takeOver === null && !ending;
+  if (words) process.stdout.write(startText(disks, control.pageLine, options.friendly));
   if (options.exitWithStdin) exitWithStdin(disks, log);
   if (cpuLatency !== null) keepAwake(cpuLatency, options.cpuLatencyUs!, disks);
   if (takeOver === null) await collectStartGarbage();

@@ -6,8 +6,15 @@ import { declare, valueOrErrno } from './libc.ts';
 const fcntl = declare('int fcntl(int, int, intptr_t)');
 
 const F_DUPFD_CLOEXEC = 1030;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 
 /** Another descriptor of the same open file, or -errno (-EMFILE: no more are allowed). */
 export function duplicateFd(fd: number): number {
   return valueOrErrno(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/** Programs that this one starts do not get it. 0, or -errno (-EBADF: there is none). */
+export function closeOnExec(fd: number): number {
+  return valueOrErrno(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
