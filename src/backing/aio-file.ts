@@ -68,6 +68,11 @@ export class AioFile implements BackingPort {
     return this.#results.deliver(sink) + this.#context.collect(this.#deliver);
   }
 
+  unbegun(): number[] {
+    const context = this.#context;
+    return Array.from({ length: context.pending }, (_, index) => context.tagAt(index));
+  }
+
   #flush(): void {
     const context = this.#context;
     while (context.pending > 0) {

@@ -90,6 +90,10 @@ export class CalledFile implements BackingPort {
     return this.#results.deliver(sink) + this.#engine.reap(sink);
   }
 
+  unbegun(): number[] {
+    return this.#engine.unbegun?.() ?? [];
+  }
+
   #isLarge(operation: number, place: IoPlace, length: number): boolean {
     const isOne = operation === IO_READ || operation === IO_WRITE;
     return (isOne ? length : this.#iovecBytes(place, length)) > CALL_BYTES_MAX;

@@ -80,6 +80,16 @@ export class JobBoard {
     }
   }
 
+  /** Worker: the slots of jobs that no thread has taken yet. */
+  untaken(): number[] {
+    const taken = Atomics.load(this.#control, TAKEN);
+    const count = (Atomics.load(this.#control, PUT) - taken) | 0;
+    return Array.from(
+      { length: count },
+      (_, i) => Atomics.load(this.#todo, (taken + i) & MASK) - 1,
+    );
+  }
+
   /** I/O thread: puts a slot among the results. */
   finish(slot: number): void {
     const place = Atomics.add(this.#control, DONE, 1) & MASK;

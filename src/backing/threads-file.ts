@@ -57,6 +57,12 @@ export class ThreadsFile implements BackingPort {
     return count;
   }
 
+  unbegun(): number[] {
+    const waiting = this.#overflow.slice(this.#overflowStart);
+    const overflow = waiting.filter((_, i) => i % 6 === 1);
+    return [...this.#board.untaken().map((slot) => this.#board.tag[slot]!), ...overflow];
+  }
+
   /** As many as there are free slots: the others stay where they are, however many wait. */
   #resubmit(): void {
     const waiting = this.#overflow;

@@ -7,6 +7,7 @@ import { featureNames } from '../blk/features.ts';
 import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import { decodeWord } from '../worker/session-state.ts';
+import { seeingMethods } from './disk-seeing.ts';
 import { takeNewSize } from './resize.ts';
 import type { ServedDisk } from './served-disk.ts';
 
@@ -25,6 +26,7 @@ function methodsOf(served: ServedDisk): DiskMethods {
   const { freeze } = open.disk;
   return {
     disk_get_status: () => statusOf(served),
+    ...seeingMethods(served),
     async disk_quiesce({ timeout_ms = QUIESCE_LIMIT_MS }) {
       const refusal = await freeze.quiesce(timeout_ms);
       if (refusal !== null) throw new ControlError('EBUSY', `${refusal}: the disk goes on`);

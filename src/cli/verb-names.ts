@@ -8,5 +8,7 @@ export const VERB_NAMES = [
   'quiesce',
   'resume',
   'detach',
+  'stats',
+  'why',
   'rpc',
 ] as const;

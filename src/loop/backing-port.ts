@@ -49,4 +49,6 @@ export interface BackingPort {
   submit(operation: number, tag: number, place: IoPlace, length: number, flags: number): void;
   /** Delivers results that do not come through the worker's own ring; how many. */
   reap(sink: ResultSink): number;
+  /** Tags of operations that were submitted and have not begun, for whoever asks what is stuck. */
+  unbegun?(): number[];
 }

@@ -1,20 +1,15 @@
 /**
  * What the steps of a vring's loop commands share: the worker's state, the command slots, and how a
- * command ends, fails or is tried again. The stages say what a command in flight waits for.
+ * command ends, fails or is tried again.
  */
 import { EIO } from '../../protocol/linux.ts';
 import { OP_WRITE } from '../blk/blk-request.ts';
 import { statusOfResult } from '../blk/blk-status.ts';
 import { ioPlace, PLACE_OFFSET_BYTES } from './backing-port.ts';
+import { STAGE_FLUSH } from './command-board.ts';
 import type { LoopCommands } from './loop-commands.ts';
 import { type LoopState, SHARED_FLUSH_ERRNO } from './loop-state.ts';
 import type { TransferCommand } from './transfer-module.ts';
-
-export const STAGE_TRANSFER = 1;
-export const STAGE_BOUNCE = 2;
-export const STAGE_FLUSH = 3;
-export const STAGE_RANGE = 4;
-export const STAGE_ZEROES = 5;
 
 /** Times that an operation is repeated after -EAGAIN, -EINTR or no progress before it is an error. */
 const RETRIES_MAX = 100;
@@ -73,10 +68,16 @@ export class CommandContext {
 
   /** Ends a command with the status for -errno. */
   fail(slot: number, result: number): void {
-    const { commands, state } = this;
     this.noteLoss(slot, result);
-    state.events.onIoError(commands.op[slot]!, -result, commands.offsetBytes[slot]!);
+    this.reportFailure(slot, result, this.commands.offsetBytes[slot]!);
     this.finish(slot, statusOfResult(result), 1);
+  }
+
+  /** The backing file has failed an operation of the command. */
+  reportFailure(slot: number, result: number, offsetBytes: number): void {
+    const op = this.commands.op[slot]!;
+    this.state.figures.countFailure(op, -result);
+    this.state.events.onIoError(op, -result, offsetBytes);
   }
 
   /**

@@ -14,14 +14,8 @@ import {
 } from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import { IO_FDATASYNC, NO_PLACE } from './backing-port.ts';
-import {
-  CommandContext,
-  type CommandSink,
-  STAGE_BOUNCE,
-  STAGE_FLUSH,
-  STAGE_RANGE,
-  STAGE_TRANSFER,
-} from './command-context.ts';
+import { STAGE_BOUNCE, STAGE_FLUSH, STAGE_RANGE, STAGE_TRANSFER } from './command-board.ts';
+import { CommandContext, type CommandSink } from './command-context.ts';
 import type { LoopCommands } from './loop-commands.ts';
 import type { LoopState } from './loop-state.ts';
 import { RangeSteps } from './range-steps.ts';
@@ -40,10 +34,6 @@ export class CommandSteps {
 
   /** Starts the command that `request` describes: reads, writes, flushes, discards, write-zeroes. */
   start(slot: number, request: BlkRequest, chain: DescriptorChain): void {
-    const { commands } = this.#context;
-    commands.op[slot] = request.op;
-    commands.retries[slot] = 0;
-    commands.lengthBytes[slot] = request.lengthBytes;
     if (request.op === OP_READ || request.op === OP_WRITE) {
       this.#transfers.start(slot, request, chain);
     } else if (request.op === OP_FLUSH) {
@@ -89,6 +79,7 @@ export class CommandSteps {
 
   /** After a failed data sync every later flush fails, too. */
   #startFlush(slot: number): void {
+    this.#context.commands.firstBytes[slot] = 0;
     if (this.#context.pagesAreLost) this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
     else this.#submitFlush(slot);
   }
@@ -108,7 +99,7 @@ export class CommandSteps {
     const context = this.#context;
     if (result < 0) {
       context.noteLoss(slot, result);
-      context.state.events.onIoError(context.commands.op[slot]!, -result, 0);
+      context.reportFailure(slot, result, 0);
     }
     const failed = result < 0 || context.pagesAreLost;
     context.finish(slot, failed ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK, 1);

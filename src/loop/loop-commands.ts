@@ -4,9 +4,12 @@
  * number in flight is the ring's size and no free list is needed.
  */
 import { iovec } from '../../protocol/linux.ts';
+import type { BlkRequest } from '../blk/blk-request.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
+import { CommandBoard } from './command-board.ts';
 import type { HostMemory } from './host-memory.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** The kernel takes no more iovecs in one call (UIO_MAXIOV). */
 export const IOVECS_PER_COMMAND = 1024;
@@ -18,27 +21,18 @@ const TWO_TO_32 = 2 ** 32;
 export const TAG_SLOT_BITS = 15;
 export const TAG_SLOT_MASK = (1 << TAG_SLOT_BITS) - 1;
 
-export class LoopCommands {
-  readonly size: number;
-  /** OP_* of blk-request.ts. */
-  readonly op: Uint8Array;
-  /** What the command waits for: a STAGE_* of loop-queue.ts. */
-  readonly stage: Uint8Array;
+export class LoopCommands extends CommandBoard {
   /** Where the status byte goes. */
   readonly statusSlot: Uint16Array;
   readonly statusOffset: Float64Array;
-  /** The whole request, and the part of it that is still to do. */
-  readonly lengthBytes: Float64Array;
+  /** Where what is still to do begins. */
   readonly offsetBytes: Float64Array;
-  readonly remainingBytes: Float64Array;
   readonly iovecFirst: Uint16Array;
   readonly iovecEnd: Uint16Array;
-  /** Bounce buffer held, or -1; and the bytes of it that the operation in flight covers. */
-  readonly bounce: Int16Array;
+  /** Of the bounce buffer, what the operation in flight covers. */
   readonly bounceBytes: Float64Array;
   /** 1 once the command has used a bounce buffer. */
   readonly bounced: Uint8Array;
-  readonly retries: Uint8Array;
   readonly rangeNext: Uint8Array;
   readonly rangeCount: Uint8Array;
   readonly rangeOffsetBytes: Float64Array;
@@ -51,20 +45,15 @@ export class LoopCommands {
   readonly #iovecs: Uint32Array;
 
   constructor(size: number, hostMemory: HostMemory) {
-    this.size = size;
-    this.op = new Uint8Array(size);
-    this.stage = new Uint8Array(size);
+    super(size);
     this.statusSlot = new Uint16Array(size);
     this.statusOffset = new Float64Array(size);
-    this.lengthBytes = new Float64Array(size);
     this.offsetBytes = new Float64Array(size);
-    this.remainingBytes = new Float64Array(size);
     this.iovecFirst = new Uint16Array(size);
     this.iovecEnd = new Uint16Array(size);
-    this.bounce = new Int16Array(size).fill(-1);
+    this.bounce.fill(-1);
     this.bounceBytes = new Float64Array(size);
     this.bounced = new Uint8Array(size);
-    this.retries = new Uint8Array(size);
     this.rangeNext = new Uint8Array(size);
     this.rangeCount = new Uint8Array(size);
     this.rangeOffsetBytes = new Float64Array(size * RANGES_MAX);
@@ -81,6 +70,19 @@ export class LoopCommands {
   /** Gives the iovec memory back; nothing may be in flight. */
   release(): void {
     this.#hostMemory.release(this.#iovecAddress, this.#iovecBytes);
+  }
+
+  /** The command in `slot` is what `request` says from now on, and begins at the time of the turn. */
+  begin(slot: number, request: BlkRequest, clock: TurnClock): void {
+    clock.look();
+    this.startMs[slot] = clock.ms[0]!;
+    this.op[slot] = request.op;
+    this.retries[slot] = 0;
+    this.bounce[slot] = -1;
+    this.bounced[slot] = 0;
+    this.statusSlot[slot] = request.statusSlot;
+    this.statusOffset[slot] = request.statusOffset;
+    this.lengthBytes[slot] = request.lengthBytes;
   }
 
   /**

@@ -5,16 +5,19 @@
 
 import { TAG_SLOT_BITS, TAG_SLOT_MASK } from './loop-commands.ts';
 import type { LoopQueue } from './loop-queue.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 export class LoopDevice {
   readonly #queues: Array<LoopQueue | null>;
+  readonly #clock: TurnClock;
   /** The queues that run, in a dense array: what a turn walks. */
   #running: LoopQueue[] = [];
   /** Commands that may take a bounce buffer, while another one is being told so. */
   readonly #resumable: number[] = [];
   #resuming = false;
 
-  constructor(queueCount: number) {
+  constructor(queueCount: number, clock: TurnClock) {
+    this.#clock = clock;
     this.#queues = new Array<LoopQueue | null>(queueCount).fill(null);
   }
 
@@ -43,6 +46,8 @@ export class LoopDevice {
     for (let i = 0; i < running.length; i++) {
       if (running[i]!.serve()) more = true;
     }
+    // What was started may have been done in calls, which take time.
+    this.#clock.expire();
     return more;
   }
 
@@ -50,6 +55,7 @@ export class LoopDevice {
   publish(): void {
     const running = this.#running;
     for (let i = 0; i < running.length; i++) running[i]!.publish();
+    this.#clock.expire();
   }
 
   hasWork(): boolean {

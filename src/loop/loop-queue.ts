@@ -6,53 +6,18 @@ import {
   VIRTIO_BLK_ID_BYTES,
   VIRTIO_BLK_S_IOERR,
   VIRTIO_BLK_S_OK,
-  VIRTIO_BLK_S_UNSUPP,
 } from '../../protocol/virtio-blk.ts';
-import {
-  BlkRequest,
-  OP_DISCARD,
-  OP_FLUSH,
-  OP_GET_ID,
-  OP_NONE,
-  OP_READ,
-  OP_WRITE,
-  OP_WRITE_ZEROES,
-} from '../blk/blk-request.ts';
+import { BlkRequest, OP_GET_ID, OP_NONE, OP_READ } from '../blk/blk-request.ts';
 import type { AddressTable } from '../memory/guest-memory.ts';
 import { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import { CHAIN_MISS } from '../virtqueue/ring-violation.ts';
 import type { Vring } from '../virtqueue/vring.ts';
 import { CommandSteps } from './command-steps.ts';
-import {
-  COUNT_BOUNCED,
-  COUNT_CALLS,
-  COUNT_DISCARDS,
-  COUNT_DURABLE_WRITES,
-  COUNT_ERRORS,
-  COUNT_FLUSHES,
-  COUNT_OTHERS,
-  COUNT_READ_BYTES,
-  COUNT_READS,
-  COUNT_TRANSFER_ERRORS,
-  COUNT_UNSUPPORTED,
-  COUNT_VIOLATIONS,
-  COUNT_WRITE_ZEROES,
-  COUNT_WRITES,
-  COUNT_WRITTEN_BYTES,
-} from './counters.ts';
 import { type LoopCommands, TAG_SLOT_BITS } from './loop-commands.ts';
 import type { LoopState } from './loop-state.ts';
+import { QueueFigures } from './queue-figures.ts';
 import type { QueueLog } from './queue-log.ts';
 import { SERVE_BYTES_MAX, ServeBatch } from './serve-batch.ts';
-
-const COUNTER_OF_OP = new Uint8Array(8);
-COUNTER_OF_OP[OP_NONE] = COUNT_OTHERS;
-COUNTER_OF_OP[OP_READ] = COUNT_READS;
-COUNTER_OF_OP[OP_WRITE] = COUNT_WRITES;
-COUNTER_OF_OP[OP_FLUSH] = COUNT_FLUSHES;
-COUNTER_OF_OP[OP_DISCARD] = COUNT_DISCARDS;
-COUNTER_OF_OP[OP_WRITE_ZEROES] = COUNT_WRITE_ZEROES;
-COUNTER_OF_OP[OP_GET_ID] = COUNT_OTHERS;
 
 export interface LoopQueueOptions {
   readonly index: number;
@@ -61,8 +26,9 @@ export interface LoopQueueOptions {
   /** Where chains are walked into; one of its own unless addresses go through an IOTLB. */
   readonly chain?: DescriptorChain;
   readonly commands: LoopCommands;
-  /** COUNTERS_PER_VRING numbers of this vring. */
+  /** COUNTERS_PER_VRING and LATENCIES_PER_VRING numbers of this vring. */
   readonly counters: Float64Array;
+  readonly latencies: Float64Array;
   readonly enabled: boolean;
   /** Call eventfd, or -1: the front-end polls the used ring. */
   readonly callFd: number;
@@ -90,7 +56,7 @@ export class LoopQueue {
 
   readonly #state: LoopState;
   readonly #memory: AddressTable;
-  readonly #counters: Float64Array;
+  readonly #figures: QueueFigures;
   readonly #chain: DescriptorChain;
   readonly #request = new BlkRequest();
   readonly #steps: CommandSteps;
@@ -107,7 +73,7 @@ export class LoopQueue {
     this.callFd = options.callFd;
     this.#state = state;
     this.#memory = options.memory;
-    this.#counters = options.counters;
+    this.#figures = new QueueFigures(state.figures, options);
     this.#resume = options.resume;
     this.#chain = options.chain ?? new DescriptorChain(options.vring.size);
     this.#steps = new CommandSteps(state, this.commands, this.index << TAG_SLOT_BITS, this);
@@ -130,9 +96,10 @@ export class LoopQueue {
     let count = 0;
     let popped = this.vring.popRecorded(this.#chain);
     for (; popped > 0; popped = this.vring.popRecorded(this.#chain)) {
-      if (!this.#startDecoded()) return count;
+      if (!this.#startDecoded()) break;
       count++;
     }
+    if (count > 0) this.#figures.took(count);
     if (popped < 0) this.#violated(popped);
     return count;
   }
@@ -181,6 +148,7 @@ export class LoopQueue {
       taken++;
       takenBytes += this.#request.lengthBytes;
     }
+    if (taken > 0) this.#figures.took(taken);
     return taken === limit || takenBytes >= SERVE_BYTES_MAX;
   }
 
@@ -203,15 +171,16 @@ export class LoopQueue {
       this.#state.events.onMiss(this.index, this.#chain);
       return;
     }
-    this.#counters[COUNT_VIOLATIONS]!++;
+    this.#figures.violated(violation);
     this.#state.events.onViolation(this.index, violation);
   }
 
   /** Publishes what has completed and calls the driver if it wants that. */
   publish(): void {
     const wantsCall = this.log === null ? this.vring.publish() : this.log.publish(this.vring);
+    this.#figures.published(this.vring.inFlightCount - this.#dropped);
     if (wantsCall && this.callFd >= 0) {
-      this.#counters[COUNT_CALLS]!++;
+      this.#figures.called();
       this.#state.events.call(this.callFd);
     }
   }
@@ -230,6 +199,7 @@ export class LoopQueue {
     // What is not answered was written all the same.
     if (this.log !== null) this.#logData(this.log, slot, this.commands.remainingBytes[slot]!);
     this.#dropped++;
+    this.#figures.dropped(slot);
     this.#steps.drop(slot, result);
   }
 
@@ -243,30 +213,18 @@ export class LoopQueue {
   }
 
   transferFailed(): void {
-    this.#counters[COUNT_TRANSFER_ERRORS]!++;
+    this.#figures.transferFailed();
   }
 
   finish(slot: number, status: number, usedBytes: number): void {
     const commands = this.commands;
-    const op = commands.op[slot]!;
     // The status byte before the used element, both before the index that `publish` releases.
     const bytes = this.#memory.bytesOfSlot[commands.statusSlot[slot]!]!;
     bytes[commands.statusOffset[slot]!] = status;
     if (this.log !== null) this.#logAnswer(this.log, slot);
     this.vring.push(slot, usedBytes);
     this.#answered++;
-    const counters = this.#counters;
-    counters[COUNT_BOUNCED]! += commands.bounced[slot]!;
-    if (status === VIRTIO_BLK_S_OK) {
-      counters[COUNTER_OF_OP[op]!]!++;
-      if (op === OP_READ) counters[COUNT_READ_BYTES]! += commands.lengthBytes[slot]!;
-      else if (op === OP_WRITE) {
-        counters[COUNT_WRITTEN_BYTES]! += commands.lengthBytes[slot]!;
-        if (this.#state.writeThrough) counters[COUNT_DURABLE_WRITES]!++;
-      }
-    } else {
-      counters[status === VIRTIO_BLK_S_UNSUPP ? COUNT_UNSUPPORTED : COUNT_ERRORS]!++;
-    }
+    this.#figures.answered(slot, status, this.#state.writeThrough);
   }
 
   /** All buffers of a read that were not logged yet, whatever came of it: a failed one may have filled some. */
@@ -293,12 +251,7 @@ export class LoopQueue {
 
   #start(slot: number): void {
     const request = this.#request;
-    const commands = this.commands;
-    commands.statusSlot[slot] = request.statusSlot;
-    commands.statusOffset[slot] = request.statusOffset;
-    commands.op[slot] = request.op;
-    commands.bounce[slot] = -1;
-    commands.bounced[slot] = 0;
+    this.commands.begin(slot, request, this.#state.figures.clock);
     if (request.op === OP_NONE) this.finish(slot, request.status, 1);
     else if (request.op === OP_GET_ID) this.#getId(slot);
     else this.#steps.start(slot, request, this.#chain);

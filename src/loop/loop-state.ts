@@ -7,6 +7,7 @@ import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
 import type { AttachedTransfer } from './attached-transfer.ts';
 import type { BackingPort } from './backing-port.ts';
 import type { BounceBuffers } from './bounce-buffers.ts';
+import type { DiskFigures } from './disk-figures.ts';
 import type { HostMemory } from './host-memory.ts';
 
 /** Words of the memory that all workers of a disk share (Int32, through Atomics). */
@@ -35,6 +36,7 @@ export interface LoopState {
   readonly hostMemory: HostMemory;
   readonly bounce: BounceBuffers;
   readonly events: LoopEvents;
+  readonly figures: DiskFigures;
   /** See SHARED_*. */
   readonly shared: Int32Array;
   /** Zeroed memory of ZERO_BYTES for write-zeroes without fallocate. */

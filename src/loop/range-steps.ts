@@ -16,7 +16,8 @@ import { VIRTIO_BLK_S_OK } from '../../protocol/virtio-blk.ts';
 import { type BlkRequest, OP_DISCARD } from '../blk/blk-request.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
 import { IO_FALLOCATE, IO_WRITE, PLACE_ADDRESS, PLACE_OFFSET_BYTES } from './backing-port.ts';
-import { type CommandContext, STAGE_RANGE, STAGE_ZEROES } from './command-context.ts';
+import { STAGE_RANGE, STAGE_ZEROES } from './command-board.ts';
+import type { CommandContext } from './command-context.ts';
 import { SHARED_NO_PUNCH_HOLE, SHARED_NO_ZERO_RANGE, ZERO_BYTES } from './loop-state.ts';
 
 const MODE_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -34,12 +35,15 @@ export class RangeSteps {
 
   start(slot: number, request: BlkRequest): void {
     const { commands } = this.#context;
+    this.#context.state.figures.map.countRanges(request);
+    commands.firstBytes[slot] = request.rangeOffsetBytes[0]!;
     commands.rangeNext[slot] = 0;
     commands.rangeCount[slot] = request.rangeCount;
     for (let range = 0; range < request.rangeCount; range++) {
       const at = slot * RANGES_MAX + range;
       commands.rangeOffsetBytes[at] = request.rangeOffsetBytes[range]!;
       commands.rangeLengthBytes[at] = request.rangeLengthBytes[range]!;
+      commands.lengthBytes[slot]! += request.rangeLengthBytes[range]!;
       commands.rangeUnmap[at] = request.rangeUnmap[range]!;
     }
     this.next(slot);

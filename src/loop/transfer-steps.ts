@@ -17,7 +17,8 @@ import {
   PLACE_OFFSET_BYTES,
 } from './backing-port.ts';
 import { BOUNCE_BYTES } from './bounce-buffers.ts';
-import { type CommandContext, STAGE_BOUNCE, STAGE_TRANSFER } from './command-context.ts';
+import { STAGE_BOUNCE, STAGE_TRANSFER } from './command-board.ts';
+import type { CommandContext } from './command-context.ts';
 
 /** The kernel's MAX_RW_COUNT: it transfers no more in one call. */
 const TRANSFER_BYTES_MAX = 0x7ffff000;
@@ -31,6 +32,8 @@ export class TransferSteps {
 
   start(slot: number, request: BlkRequest, chain: DescriptorChain): void {
     const commands = this.#context.commands;
+    commands.firstBytes[slot] = request.offsetBytes;
+    this.#context.state.figures.map.countTransfer(request);
     if (!commands.takeSegments(slot, chain, request.firstSegment, request.endSegment)) {
       commands.remainingBytes[slot] = 0;
       this.#context.finish(slot, VIRTIO_BLK_S_IOERR, 1);
@@ -117,6 +120,7 @@ export class TransferSteps {
     const buffer = state.bounce.acquire(tagBase + slot);
     commands.bounce[slot] = buffer;
     commands.bounced[slot] = 1;
+    commands.stage[slot] = STAGE_BOUNCE;
     if (buffer >= 0) this.submitBounce(slot);
   }
 
@@ -127,7 +131,6 @@ export class TransferSteps {
     const length = Math.min(commands.remainingBytes[slot]!, BOUNCE_BYTES);
     const address = state.bounce.addressOf(commands.bounce[slot]!);
     commands.bounceBytes[slot] = length;
-    commands.stage[slot] = STAGE_BOUNCE;
     const flags = !isRead && state.writeThrough ? IO_FLAG_DSYNC : 0;
     const { place, tagBase } = this.#context;
     place[PLACE_OFFSET_BYTES] = state.fileOffsetBytes + commands.offsetBytes[slot]!;

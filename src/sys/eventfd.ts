@@ -1,7 +1,7 @@
 /**
  * eventfd(2): kicks come in on them, calls go out on them, and the main thread wakes its workers.
  */
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFL, F_SETFL } from '../../protocol/linux.ts';
 import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
@@ -40,4 +40,14 @@ export function signalEventfd(fd: number): number {
 /** Takes the count and resets it to 0: the count, or -errno (-EAGAIN: it was 0). */
 export function drainEventfd(fd: number): number {
   return read(fd, count.address, 8) < 0 ? valueOrErrno(-1) : count.view.getUint32(0, true);
+}
+
+/** How often it was signalled and not read, without taking that; 0 also when the kernel does not say. */
+export function eventfdCount(fd: number): number {
+  try {
+    const text = readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+    return Number.parseInt(/^eventfd-count:\s+(\w+)$/m.exec(text)?.[1] ?? '0', 16);
+  } catch {
+    return 0;
+  }
 }

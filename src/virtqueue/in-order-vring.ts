@@ -5,6 +5,7 @@
  * Source: virtio 1.3 §2.7.9, §2.8.8.
  */
 import type { DescriptorChain } from './descriptor-chain.ts';
+import type { RingPosition } from './ring-position.ts';
 import type { Vring } from './vring.ts';
 import { WrappedVring } from './wrapped-vring.ts';
 
@@ -41,6 +42,12 @@ export class InOrderVring extends WrappedVring {
     const last = this.#first + this.#count;
     this.#order[last < this.size ? last : last - this.size] = head;
     this.#count++;
+  }
+
+  /** Answers that wait for an older request are none to the driver. */
+  override position(): RingPosition {
+    const held = this.#ended.reduce((sum, ended) => sum + ended, 0);
+    return { ...super.position(), in_order: true, held_answers: held };
   }
 
   override refuse(head: number, violation: number): void {

@@ -30,6 +30,7 @@ import {
   type WrappedIndex,
   wrappedIndexOf,
 } from './packed-position.ts';
+import { eventText, type RingPosition } from './ring-position.ts';
 import {
   CHAIN_MISS,
   CHAIN_TOO_LONG,
@@ -311,6 +312,28 @@ export class PackedVring implements Vring {
     storeRelease32(this.#deviceEvent, 0, event);
     // Pairs with the driver's barrier between flags and its look at this structure (§2.8.21.3.1).
     return this.availableCount() !== 0;
+  }
+
+  position(): RingPosition {
+    const { size } = this;
+    const event = (word: number) => {
+      const wrapped = (word & OFF_WRAP_MASK) as WrappedIndex;
+      const flags = (word >>> EVENT_FLAGS_SHIFT) & EVENT_FLAGS_MASK;
+      return eventText(flags, wrapped & INDEX_MASK, wrapped > INDEX_MASK);
+    };
+    return {
+      layout: 'packed',
+      next_avail_idx: this.#indexOf(this.#availAt),
+      avail_wrap: this.#availAt < size,
+      next_is_available: this.#isAvailable(this.#availAt),
+      next_used_idx: this.#indexOf(this.#usedAt),
+      used_wrap: this.#usedAt < size,
+      published_idx: this.#indexOf(this.#publishedAt),
+      published_wrap: this.#publishedAt < size,
+      event_idx: this.#eventIdx,
+      driver_wants_call: event(loadAcquire32(this.#driverEvent, 0)),
+      device_wants_kick: event(loadAcquire32(this.#deviceEvent, 0)),
+    };
   }
 
   /** Whether the driver has made the descriptor at a position available in this lap (§2.8.1). */

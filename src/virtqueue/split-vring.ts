@@ -8,6 +8,7 @@ import type { AddressTable } from '../memory/guest-memory.ts';
 import { loadAcquire16, storeRelease16 } from './barrier.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { idxDistance, vringNeedEvent } from './need-event.ts';
+import type { RingPosition } from './ring-position.ts';
 import { AVAIL_IDX_JUMP, CHAIN_MISS, HEAD_IN_FLIGHT, HEAD_OUT_OF_RANGE } from './ring-violation.ts';
 import type { SplitInflight } from './split-inflight.ts';
 import type { Vring } from './vring.ts';
@@ -190,6 +191,32 @@ export class SplitVring implements Vring {
     else storeRelease16(this.#used, FLAGS, 0);
     // Pairs with the driver's full barrier between avail.idx and reading avail_event (§2.7.13.4.1).
     return this.availableCount() !== 0;
+  }
+
+  position(): RingPosition {
+    const driver = loadAcquire16(this.#avail, IDX);
+    const availFlags = loadAcquire16(this.#avail, FLAGS);
+    const usedFlags = loadAcquire16(this.#used, FLAGS);
+    return {
+      layout: 'split',
+      avail_idx: driver,
+      last_avail_idx: this.#nextAvailIdx,
+      seen_avail_idx: this.#seenAvailIdx,
+      used_idx: this.#publishedUsedIdx,
+      next_used_idx: this.#nextUsedIdx,
+      event_idx: this.#eventIdx,
+      // With EVENT_IDX each side names an index, else a flag says all or nothing.
+      driver_wants_call: this.#eventIdx
+        ? `at ${loadAcquire16(this.#avail, RING + this.size)}`
+        : (availFlags & VRING_AVAIL_F_NO_INTERRUPT) === 0
+          ? 'always'
+          : 'never',
+      device_wants_kick: this.#eventIdx
+        ? `at ${loadAcquire16(this.#used, RING + 4 * this.size)}`
+        : (usedFlags & VRING_USED_F_NO_NOTIFY) === 0
+          ? 'always'
+          : 'never',
+    };
   }
 
   #violate(violation: number): number {

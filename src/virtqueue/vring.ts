@@ -4,6 +4,7 @@
  * Source: virtio 1.3 §2.6–2.8.
  */
 import type { DescriptorChain } from './descriptor-chain.ts';
+import type { RingPosition } from './ring-position.ts';
 
 export interface Vring {
   readonly size: number;
@@ -43,4 +44,6 @@ export interface Vring {
    * and used index with their wrap counters (packed-position.ts).
    */
   readonly base: number;
+  /** Where it stands, for people. */
+  position(): RingPosition;
 }

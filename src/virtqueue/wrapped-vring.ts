@@ -4,6 +4,7 @@
  * rings without it pay nothing for it.
  */
 import type { DescriptorChain } from './descriptor-chain.ts';
+import type { RingPosition } from './ring-position.ts';
 import type { Vring } from './vring.ts';
 
 export class WrappedVring implements Vring {
@@ -61,5 +62,9 @@ export class WrappedVring implements Vring {
 
   armKicks(): boolean {
     return this.vring.armKicks();
+  }
+
+  position(): RingPosition {
+    return this.vring.position();
   }
 }

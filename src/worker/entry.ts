@@ -6,11 +6,12 @@ import { flushCompileCache } from 'node:module';
 // The global of this name is a getter that costs more than the clock.
 import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import { SECTOR_SIZE, VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import type { AttachedTransfer } from '../loop/attached-transfer.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
 import { CLOCK_US_MASK } from '../loop/clock.ts';
+import { DiskFigures } from '../loop/disk-figures.ts';
 import { LoopDevice } from '../loop/loop-device.ts';
 import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { DirtyLog } from '../memory/dirty-log.ts';
@@ -19,6 +20,7 @@ import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { viewMemory } from '../sys/mmap.ts';
 import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
+import { ownThreadId } from '../sys/thread-state.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { TranslatedChain } from '../virtqueue/translated-chain.ts';
 import { LoopWorker } from './loop-worker.ts';
@@ -54,6 +56,16 @@ function onceEach(report: (operation: string, errno: number, offsetBytes: number
   };
 }
 
+function openFigures({ figures, limits }: WorkerBirth): DiskFigures {
+  // performance.now() counts from this thread's start.
+  const startMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  const readClock = (ms: Float64Array) => {
+    ms[0] = performance.now() + startMs;
+  };
+  const sizeBytes = limits.capacitySectors * SECTOR_SIZE;
+  return new DiskFigures(readClock, sizeBytes, figures.blockMap, figures.failures);
+}
+
 function loopState(
   birth: WorkerBirth,
   backing: BackingPort,
@@ -68,6 +80,7 @@ function loopState(
     hostMemory,
     bounce,
     transfer,
+    figures: openFigures(birth),
     events: {
       call: signalEventfd,
       onViolation(vring, violation) {
@@ -124,7 +137,7 @@ async function prepare(
   const { reactor, backing } = await openEngine(birth, hostMemory, now);
   const bounced = await openBounce(birth);
   const state = loopState(birth, backing, bounced, (vring) => vrings.signalError(vring));
-  const device = new LoopDevice(birth.queueCount);
+  const device = new LoopDevice(birth.queueCount, state.figures.clock);
   const memory = new GuestMemory(birth.memorySlotCount, viewMemory);
   const answer = (id: number, value: WorkerAnswer) => post({ kind: 'answer', id, answer: value });
 
@@ -157,10 +170,12 @@ async function prepare(
     device,
     state,
     worker,
-    counters: new Float64Array(birth.counters),
+    counters: new Float64Array(birth.figures.counters),
+    latencies: new Float64Array(birth.figures.latencies),
     answer,
     openLog: (log) => openLog(log, memory),
     miss: (vring, pages) => post({ kind: 'miss', vring, pages }),
+    showCommands: (vring, { size, memory }) => post({ kind: 'board', vring, size, memory }),
   });
   return { worker, transfer: state.transfer };
 }
@@ -170,7 +185,7 @@ try {
   await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
-  post({ kind: 'ready' });
+  post({ kind: 'ready', threadId: ownThreadId() });
   worker.run();
   transfer?.release();
 } catch (error) {

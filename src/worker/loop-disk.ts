@@ -97,12 +97,12 @@ export class LoopDisk {
 
   /** Counters of all vrings since the disk was made, by name. */
   counters(): Record<string, number> {
-    return sumCounters(this.#workers.counters);
+    return sumCounters(this.#workers.figures.counters);
   }
 
   /** Requests answered since the disk was made. */
   answeredRequests(): number {
-    return answeredRequests(this.#workers.counters);
+    return answeredRequests(this.#workers.figures.counters);
   }
 
   configSpace(): Uint8Array {
@@ -353,13 +353,13 @@ export class LoopDisk {
   async handOver(): Promise<DiskStand | string> {
     const vrings = await this.freeze.freeze();
     if (typeof vrings === 'string') return vrings;
-    const { counters, flushErrno } = this.#workers;
-    return { vrings, counters: [...counters], flushErrno, shape: this.#shape };
+    const { figures, flushErrno } = this.#workers;
+    return { vrings, figures: figures.stand(), flushErrno, shape: this.#shape };
   }
 
   /** Counts on from there, and remembers a flush that failed. */
-  continueFrom({ counters, flushErrno }: DiskStand): void {
-    this.#workers.counters.set(counters);
+  continueFrom({ figures, flushErrno }: DiskStand): void {
+    this.#workers.figures.continueFrom(figures);
     this.#workers.flushErrno = flushErrno;
   }
 

@@ -5,7 +5,6 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
-import { COUNTERS_PER_VRING } from '../loop/counters.ts';
 import { SHARED_END, SHARED_FLUSH_ERRNO, SHARED_WORDS } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
@@ -18,6 +17,7 @@ import type {
   WorkerMessage,
   WorkerRequest,
 } from './messages.ts';
+import { SharedFigures } from './shared-figures.ts';
 
 /** What workers report; each is bounded in number by the worker. */
 export interface WorkerEvents {
@@ -39,7 +39,7 @@ export class WorkerError extends Error {
 
 export type WorkerSettings = Omit<
   WorkerBirth,
-  'workerIndex' | 'cpu' | 'wakeFd' | 'shared' | 'counters' | 'backing'
+  'workerIndex' | 'cpu' | 'wakeFd' | 'shared' | 'figures' | 'backing'
 > & {
   readonly backing: Omit<WorkerBirth['backing'], 'resultFd' | 'board'>;
   /** CPUs that workers are bound to, in turn; none: any. */
@@ -59,7 +59,7 @@ const HEAP_LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 512 }
 /** One for the main thread, one for all others: nothing on the data path asks for memory. */
 const MALLOC_ARENAS = 2;
 
-type SharedSettings = WorkerSettings & Pick<WorkerBirth, 'workerIndex' | 'shared' | 'counters'>;
+type SharedSettings = WorkerSettings & Pick<WorkerBirth, 'workerIndex' | 'shared' | 'figures'>;
 
 interface RunningWorker {
   readonly thread: Worker;
@@ -67,11 +67,13 @@ interface RunningWorker {
   readonly wakeFd: number;
   readonly resultFd: number;
   readonly asked: Map<number, (answer: WorkerAnswer) => void>;
+  /** As the kernel knows it; 0 until it runs. */
+  threadId: number;
 }
 
 export class LoopWorkers {
-  /** Float64, COUNTERS_PER_VRING for each vring; written by the workers. */
-  readonly counters: Float64Array;
+  /** What the workers count. */
+  readonly figures: SharedFigures;
   readonly #shared: Int32Array;
   readonly #workers: RunningWorker[] = [];
   readonly #events: WorkerEvents;
@@ -80,9 +82,9 @@ export class LoopWorkers {
   /** From start-up until the end is asked for: a worker that ends meanwhile has died. */
   #serving = false;
 
-  private constructor(shared: Int32Array, counters: Float64Array, events: WorkerEvents) {
+  private constructor(shared: Int32Array, figures: SharedFigures, events: WorkerEvents) {
     this.#shared = shared;
-    this.counters = counters;
+    this.figures = figures;
     this.#events = events;
   }
 
@@ -101,10 +103,10 @@ export class LoopWorkers {
   static start(count: number, settings: WorkerSettings, events: WorkerEvents): LoopWorkers {
     limitMallocArenas(MALLOC_ARENAS);
     const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
-    const counters = new SharedArrayBuffer(8 * COUNTERS_PER_VRING * settings.queueCount);
-    const workers = new LoopWorkers(new Int32Array(shared), new Float64Array(counters), events);
+    const figures = new SharedFigures(settings.queueCount);
+    const workers = new LoopWorkers(new Int32Array(shared), figures, events);
     const births = Array.from({ length: count }, (_, workerIndex) =>
-      workers.#spawn({ ...settings, workerIndex, shared, counters }),
+      workers.#spawn({ ...settings, workerIndex, shared, figures: figures.birth() }),
     );
     LoopWorkers.#started.add(workers);
     workers.#ready = Promise.all(births).then(() => {
@@ -131,6 +133,11 @@ export class LoopWorkers {
 
   get count(): number {
     return this.#workers.length;
+  }
+
+  /** The kernel's numbers of the worker threads. */
+  get threadIds(): number[] {
+    return this.#workers.map(({ threadId }) => threadId);
   }
 
   ask(worker: number, request: WorkerRequest): Promise<WorkerAnswer> {
@@ -189,12 +196,21 @@ export class LoopWorkers {
     for (const ioThread of ioThreads) {
       ioThread.on('error', (error) => this.#died(`an I/O thread: ${error.message}`));
     }
-    const worker: RunningWorker = { thread, ioThreads, wakeFd, resultFd, asked: new Map() };
+    const worker: RunningWorker = {
+      thread,
+      ioThreads,
+      wakeFd,
+      resultFd,
+      asked: new Map(),
+      threadId: 0,
+    };
     this.#workers.push(worker);
     return new Promise((resolve, reject) => {
       thread.on('message', (message: WorkerMessage) => {
-        if (message.kind === 'ready') resolve();
-        else if (message.kind === 'failed') {
+        if (message.kind === 'ready') {
+          worker.threadId = message.threadId;
+          resolve();
+        } else if (message.kind === 'failed') {
           reject(new WorkerError(message.reason));
           this.#died(message.reason);
         } else this.#onMessage(worker, message);
@@ -228,6 +244,8 @@ export class LoopWorkers {
       this.#events.onTransferFailure(message.reason);
     } else if (message.kind === 'ioError') {
       this.#events.onIoError(message.operation, message.errno, message.offsetBytes);
+    } else if (message.kind === 'board') {
+      this.figures.setBoard(message.vring, message.size, message.memory);
     }
   }
 }

@@ -7,10 +7,12 @@ import type { RequestLimits } from '../blk/blk-request.ts';
 import type { Translation } from '../memory/iotlb.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
 import type { TransferBirth } from '../transfer/open-transfer.ts';
+import type { RingPosition } from '../virtqueue/ring-position.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type { VringAddresses, VringOptions } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { VringStand } from './session-state.ts';
+import type { FiguresBirth } from './shared-figures.ts';
 
 /** What a worker needs to be born with; fds and shared memory are the process's. */
 export interface WorkerBirth {
@@ -44,8 +46,7 @@ export interface WorkerBirth {
   readonly pollUs: number;
   /** Int32, SHARED_WORDS. */
   readonly shared: SharedArrayBuffer;
-  /** Float64, COUNTERS_PER_VRING for each vring. */
-  readonly counters: SharedArrayBuffer;
+  readonly figures: FiguresBirth;
 }
 
 /** A vring to run. fds are borrowed: the session owns them until the vring has stopped. */
@@ -115,6 +116,8 @@ export type WorkerRequest =
   | { readonly kind: 'invalidateIotlb'; readonly start: number; readonly end: number }
   /** Misses were answered; `denied`: one of them has no translation. */
   | { readonly kind: 'retryVring'; readonly index: number; readonly denied: boolean }
+  /** Says where everything stands. Done at once, whatever waits. */
+  | { readonly kind: 'inspect' }
   | { readonly kind: 'exit' };
 
 /**
@@ -129,7 +132,36 @@ export function unseen(base: number): number {
  * startVring answers how many requests it has taken up again, stopVring where the ring stands (its base), pause
  * where all stand; everything else null. A string is why it was refused.
  */
-export type WorkerAnswer = number | string | readonly VringStand[] | null;
+export type WorkerAnswer =
+  | number
+  | string
+  | readonly VringStand[]
+  | readonly VringInspection[]
+  | null;
+
+/** A vring as its worker sees it. */
+export interface VringInspection {
+  readonly index: number;
+  readonly size: number;
+  readonly enabled: boolean;
+  /** The disk stands still until it is told to go on. */
+  readonly paused: boolean;
+  /** A stop or a change of memory waits for what is in flight. */
+  readonly stopping: boolean;
+  /** The front-end is asked for translations of the next chain, or of the ring itself. */
+  readonly untranslated: boolean;
+  /** Why it is broken, or null. */
+  readonly broken: string | null;
+  readonly inFlight: number;
+  /** Chains that the driver has made available and that were not taken. */
+  readonly available: number;
+  readonly kickFd: number;
+  readonly callFd: number;
+  /** Null while memory that the ring needs is away. */
+  readonly ring: RingPosition | null;
+  /** Heads whose operation the engine has not begun: it has enough to do. */
+  readonly unbegun: readonly number[];
+}
 
 export interface NumberedRequest {
   readonly id: number;
@@ -137,16 +169,31 @@ export interface NumberedRequest {
 }
 
 export type WorkerMessage =
-  | { readonly kind: 'ready' }
+  /** `threadId`: as the kernel knows it. */
+  | { readonly kind: 'ready'; readonly threadId: number }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
   | { readonly kind: 'miss'; readonly vring: number; readonly pages: readonly MissedPage[] }
   | { readonly kind: 'violation'; readonly vring: number; readonly name: string }
   | { readonly kind: 'unlogged'; readonly guestAddress: number }
   | { readonly kind: 'transferFailed'; readonly reason: string }
+  /** The commands of a vring are to be seen in other memory (command-board.ts). */
+  | {
+      readonly kind: 'board';
+      readonly vring: number;
+      readonly size: number;
+      readonly memory: SharedArrayBuffer;
+    }
   | {
       readonly kind: 'ioError';
       readonly operation: string;
       readonly errno: number;
       readonly offsetBytes: number;
     };
+
+/** Whether a request waits for all vrings of the worker. */
+export function changesAll(request: WorkerRequest): boolean {
+  return (
+    request.kind === 'pause' || (request.kind === 'changeRegions' && request.removeSlots.length > 0)
+  );
+}

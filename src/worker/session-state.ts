@@ -10,10 +10,11 @@ import type { DiskShape } from '../blk/disk-shape.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
 import type { VringAddresses } from '../virtqueue/vring-config.ts';
 import type { InflightDescription } from './inflight-memory.ts';
+import type { FiguresStand } from './shared-figures.ts';
 import type { LogState } from './shared-log.ts';
 
 /** Of the structures below and of the steps of hand-over.ts and take-over.ts. */
-export const STATE_VERSION = 3;
+export const STATE_VERSION = 4;
 
 export interface RegionState {
   readonly region: RegionDescription;
@@ -71,8 +72,8 @@ export interface VringStand {
 /** A disk that stands still. */
 export interface DiskStand {
   readonly vrings: readonly VringStand[];
-  /** Counters of all vrings: the successor counts on. */
-  readonly counters: readonly number[];
+  /** Counters, latencies, block map: the successor counts on. */
+  readonly figures: FiguresStand;
   /** A failed fdatasync of the file (errno), which later flushes have to report; else 0. */
   readonly flushErrno: number;
   /** A disk that has taken another size since the successor was told of it cannot be handed over. */

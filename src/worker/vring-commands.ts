@@ -7,10 +7,13 @@ import { LoopCommands } from '../loop/loop-commands.ts';
 
 export class VringCommands {
   readonly #hostMemory: HostMemory;
+  readonly #onNew: (vring: number, commands: LoopCommands) => void;
   readonly #commands = new Map<number, LoopCommands>();
 
-  constructor(hostMemory: HostMemory) {
+  /** `onNew` is told of commands that are made. */
+  constructor(hostMemory: HostMemory, onNew: (vring: number, commands: LoopCommands) => void) {
     this.#hostMemory = hostMemory;
+    this.#onNew = onNew;
   }
 
   of(vring: number, size: number): LoopCommands {
@@ -19,6 +22,7 @@ export class VringCommands {
     kept?.release();
     const commands = new LoopCommands(size, this.#hostMemory);
     this.#commands.set(vring, commands);
+    this.#onNew(vring, commands);
     return commands;
   }
 

@@ -4,7 +4,9 @@
  * could touch what goes away; the worker keeps turning meanwhile.
  */
 
+import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { COUNT_KICKS, COUNT_VIOLATIONS, COUNTERS_PER_VRING } from '../loop/counters.ts';
+import type { LoopCommands } from '../loop/loop-commands.ts';
 import type { LoopDevice } from '../loop/loop-device.ts';
 import { LoopQueue } from '../loop/loop-queue.ts';
 import type { LoopState } from '../loop/loop-state.ts';
@@ -18,6 +20,7 @@ import { activateVring } from '../virtqueue/vring-config.ts';
 import type { InflightPlace } from './inflight-memory.ts';
 import type { LoopWorker } from './loop-worker.ts';
 import {
+  changesAll,
   type LogStart,
   type NumberedRequest,
   unseen,
@@ -25,8 +28,10 @@ import {
   type WorkerAnswer,
   type WorkerRequest,
 } from './messages.ts';
+import { figuresOf } from './shared-figures.ts';
 import { isUnseen, type StartedVring } from './started-vring.ts';
 import { VringCommands } from './vring-commands.ts';
+import { inspectVrings } from './vring-inspection.ts';
 import { type AskForPages, type IovaRange, WorkerIotlb } from './worker-iotlb.ts';
 import { WorkerLog } from './worker-log.ts';
 
@@ -36,9 +41,12 @@ export interface WorkerVringsParts {
   readonly state: LoopState;
   readonly worker: LoopWorker;
   readonly counters: Float64Array;
+  readonly latencies: Float64Array;
   readonly answer: (id: number, answer: WorkerAnswer) => void;
   readonly openLog: (log: LogStart) => DirtyLog;
   readonly miss: AskForPages;
+  /** The commands of a vring are to be seen there from now on. */
+  readonly showCommands: (vring: number, commands: LoopCommands) => void;
 }
 
 export class WorkerVrings {
@@ -60,7 +68,7 @@ export class WorkerVrings {
 
   constructor(parts: WorkerVringsParts) {
     this.#parts = parts;
-    this.#commands = new VringCommands(parts.state.hostMemory);
+    this.#commands = new VringCommands(parts.state.hostMemory, parts.showCommands);
     this.#log = new WorkerLog(parts.memory, parts.openLog);
     this.#iotlb = new WorkerIotlb(parts.memory, parts.miss);
   }
@@ -75,6 +83,10 @@ export class WorkerVrings {
     const { request } = numbered;
     if (request.kind === 'resume') {
       this.#parts.answer(numbered.id, this.#resume());
+      return;
+    }
+    if (request.kind === 'inspect') {
+      this.#inspect(numbered.id);
       return;
     }
     if (request.kind === 'stopVring') {
@@ -142,6 +154,7 @@ export class WorkerVrings {
       case 'setMode':
         this.#parts.state.writeThrough = request.writeThrough;
         this.#parts.state.limits = request.limits;
+        this.#parts.state.figures.map.resize(request.limits.capacitySectors * SECTOR_SIZE);
         return null;
       case 'updateIotlb':
         this.#iotlb.update(request.translation);
@@ -150,6 +163,8 @@ export class WorkerVrings {
         return this.#invalidated(request);
       case 'retryVring':
         return this.#retryVring(request.index, request.denied);
+      case 'inspect':
+        return null;
       case 'exit':
         this.#parts.worker.exit();
         return null;
@@ -174,7 +189,7 @@ export class WorkerVrings {
   /** null also when the ring has to wait: for translations, which are asked for then, or for the end of a pause. */
   #activate(started: StartedVring): string | null {
     if (this.#paused) return null;
-    const { memory, device, state, counters } = this.#parts;
+    const { memory, device, state, counters, latencies } = this.#parts;
     const { start, base, recover } = started;
     const { index, size, addresses, translated } = start;
     // Until it is served it asks for nothing: it may be another process's yet.
@@ -186,13 +201,12 @@ export class WorkerVrings {
     if (typeof vring === 'string') return vring;
     started.recover = false;
     if (started.broken !== 0) vring.break(started.broken);
-    const first = index * COUNTERS_PER_VRING;
     started.queue = new LoopQueue(state, {
       index,
       ...(translated ? this.#iotlb.wrap(index, vring) : { vring }),
       memory: table,
       commands: this.#commands.of(index, size),
-      counters: counters.subarray(first, first + COUNTERS_PER_VRING),
+      ...figuresOf(counters, latencies, index),
       enabled: start.enabled,
       callFd: start.callFd,
       resume: (tag) => device.resumeBounce(tag),
@@ -348,6 +362,7 @@ export class WorkerVrings {
     vring.queue?.vring.break(violation);
     const { index } = vring.start;
     this.#parts.counters[index * COUNTERS_PER_VRING + COUNT_VIOLATIONS]!++;
+    this.#parts.state.figures.countViolation(violation);
     this.#parts.state.events.onViolation(index, violation);
   }
 
@@ -370,16 +385,14 @@ export class WorkerVrings {
     return null;
   }
 
+  #inspect(id: number): void {
+    const { answer, state } = this.#parts;
+    answer(id, inspectVrings(this.#vrings.values(), this.#paused, state.backing));
+  }
+
   /** Tells the front-end that a vring is broken. */
   signalError(index: number): void {
     const fd = this.#vrings.get(index)?.start.errFd ?? -1;
     if (fd >= 0) signalEventfd(fd);
   }
-}
-
-/** Whether a request waits for all vrings of the worker. */
-function changesAll(request: WorkerRequest): boolean {
-  return (
-    request.kind === 'pause' || (request.kind === 'changeRegions' && request.removeSlots.length > 0)
-  );
 }

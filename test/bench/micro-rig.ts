@@ -6,6 +6,8 @@
 import { UringFile } from '../../src/backing/uring-file.ts';
 import { BounceBuffers } from '../../src/loop/bounce-buffers.ts';
 import { COUNTERS_PER_VRING } from '../../src/loop/counters.ts';
+import { DiskFigures } from '../../src/loop/disk-figures.ts';
+import { LATENCIES_PER_VRING } from '../../src/loop/latencies.ts';
 import { LoopCommands } from '../../src/loop/loop-commands.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import { LoopQueue } from '../../src/loop/loop-queue.ts';
@@ -41,7 +43,10 @@ export class MicroRig implements ReactorSink {
   readonly requestBytes: number;
   readonly kernel: MicroKernel;
   readonly #heads: readonly number[];
-  readonly #device = new LoopDevice(1);
+  readonly #figures = new DiskFigures((ms) => {
+    ms[0] = performance.now();
+  }, DATA_BYTES);
+  readonly #device = new LoopDevice(1, this.#figures.clock);
   readonly #reactor: UringReactor;
 
   constructor({ segments, indirect, packed }: RequestShape) {
@@ -72,6 +77,7 @@ export class MicroRig implements ReactorSink {
       hostMemory: space,
       transfer: null,
       bounce: new BounceBuffers(space),
+      figures: this.#figures,
       events: {
         call: () => {},
         onViolation: (_vring, violation) => {
@@ -100,6 +106,7 @@ export class MicroRig implements ReactorSink {
       memory: this.setup.memory,
       commands: new LoopCommands(RING_SIZE, space),
       counters: new Float64Array(COUNTERS_PER_VRING),
+      latencies: new Float64Array(LATENCIES_PER_VRING),
       enabled: true,
       callFd: 0,
       resume: () => {},

@@ -65,7 +65,7 @@ export class KillableDevice {
     this.steps = 0;
     this.stepsMax = stepsMax;
     const { rig } = this;
-    rig.device = new LoopDevice(1);
+    rig.device = new LoopDevice(1, rig.state.figures.clock);
     const memory = rig.ram.deviceMemory();
     const counted = memory.bytesOfSlot.map((bytes) =>
       bytes === null ? null : this.#counted(bytes),

@@ -7,6 +7,8 @@ import type { RequestLimits } from '../../src/blk/blk-request.ts';
 import type { AttachedTransfer } from '../../src/loop/attached-transfer.ts';
 import { BounceBuffers } from '../../src/loop/bounce-buffers.ts';
 import { COUNTERS_PER_VRING, counterNames } from '../../src/loop/counters.ts';
+import { DiskFigures } from '../../src/loop/disk-figures.ts';
+import { LATENCIES_PER_VRING } from '../../src/loop/latencies.ts';
 import { LoopCommands } from '../../src/loop/loop-commands.ts';
 import { LoopDevice } from '../../src/loop/loop-device.ts';
 import { LoopQueue } from '../../src/loop/loop-queue.ts';
@@ -71,6 +73,9 @@ export class LoopRig {
   device: LoopDevice;
   readonly drivers: readonly RingDriver[];
   readonly counters: Float64Array;
+  readonly latencies: Float64Array;
+  /** The clock of its figures: stands still until a test moves it. */
+  nowMs = 1000;
   readonly calls: number[] = [];
   readonly violations: Array<{ vring: number; violation: number }> = [];
   readonly ioErrors: Array<{ op: number; errno: number; offsetBytes: number }> = [];
@@ -102,6 +107,9 @@ export class LoopRig {
       hostMemory: this.space,
       bounce,
       transfer: transfer?.(bounce) ?? null,
+      figures: new DiskFigures((ms) => {
+        ms[0] = this.nowMs;
+      }, sizeBytes),
       events: {
         call: (fd) => this.calls.push(fd),
         onViolation: (vring, violation) => this.violations.push({ vring, violation }),
@@ -127,8 +135,9 @@ export class LoopRig {
         ...options.limits,
       },
     };
-    this.device = new LoopDevice(queueCount);
+    this.device = new LoopDevice(queueCount, this.state.figures.clock);
     this.counters = new Float64Array(COUNTERS_PER_VRING * queueCount);
+    this.latencies = new Float64Array(LATENCIES_PER_VRING * queueCount);
     this.#inFlight = Array.from({ length: queueCount }, () => new Map<number, RigRequest>());
     this.#log = options.log;
     this.drivers = Array.from({ length: queueCount }, (_, index) =>
@@ -178,6 +187,10 @@ export class LoopRig {
       memory,
       commands: new LoopCommands(vring.size, this.space),
       counters: this.counters.subarray(first, first + COUNTERS_PER_VRING),
+      latencies: this.latencies.subarray(
+        index * LATENCIES_PER_VRING,
+        (index + 1) * LATENCIES_PER_VRING,
+      ),
       enabled: true,
       callFd: index,
       resume: (tag) => this.device.resumeBounce(tag),

@@ -5,7 +5,9 @@
 import { diskVerb } from './disk-verbs.ts';
 import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
+import { statsVerb } from './stats.ts';
 import { parseVerb, type Verb, verbHelp } from './verb.ts';
+import { whyVerb } from './why.ts';
 
 export const verbs: Readonly<Record<string, Verb>> = {
   list: listVerb,
@@ -25,6 +27,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
         : `${disk}: ends when its front-end has gone (--force: now)`,
   }),
   rpc: rpcVerb,
+  stats: statsVerb,
+  why: whyVerb,
 };
 
 /** Runs a verb with the arguments behind its name. Resolves with the exit status. */

@@ -2,7 +2,9 @@
  * Every JSON-RPC method: what it takes, what it answers, who carries it out. Server, client, command line, man
  * page and documentation derive from this table. A method is here when it works.
  */
+import { blockMap, diskStats } from './disk-stats.ts';
 import { diskStatus } from './disk-status.ts';
+import { diskWhy } from './disk-why.ts';
 import { EVENT_NAMES } from './events.ts';
 import { DONE, type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts';
 
@@ -142,6 +144,24 @@ export const methods = {
       },
     },
     result: { type: 'array', items: { type: 'string' }, description: 'the events subscribed to' },
+  },
+  disk_get_stats: {
+    summary: 'what a disk has counted: requests, bytes, latencies, by queue and in all',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: diskStats,
+  },
+  disk_get_block_map: {
+    summary: 'where a disk was read, written and discarded',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: blockMap,
+  },
+  disk_why: {
+    summary: 'what each request in flight waits for, and where the rings stand',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: diskWhy,
   },
 } as const satisfies Readonly<Record<string, MethodRow>>;
 

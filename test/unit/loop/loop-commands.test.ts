@@ -3,7 +3,12 @@
  */
 import { describe, expect, test } from 'vitest';
 import { BOUNCE_BYTES, BounceBuffers } from '../../../src/loop/bounce-buffers.ts';
-import { sumCounters } from '../../../src/loop/counters.ts';
+import {
+  COUNT_READS,
+  COUNT_WRITES,
+  COUNTERS_PER_VRING,
+  sumCounters,
+} from '../../../src/loop/counters.ts';
 import { LoopCommands } from '../../../src/loop/loop-commands.ts';
 import { HostSpace } from '../../support/host-space.ts';
 
@@ -108,9 +113,9 @@ describe('bounce buffers', () => {
 });
 
 test('counters of all vrings are summed by name', () => {
-  const all = new Float64Array(32);
-  all[0] = 3;
-  all[16] = 4;
-  all[17] = 2;
+  const all = new Float64Array(2 * COUNTERS_PER_VRING);
+  all[COUNT_READS] = 3;
+  all[COUNTERS_PER_VRING + COUNT_READS] = 4;
+  all[COUNTERS_PER_VRING + COUNT_WRITES] = 2;
   expect(sumCounters(all)).toMatchObject({ reads: 7, writes: 2, errors: 0 });
 });

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { LoopDevice } from '../../../src/loop/loop-device.ts';
+import { TurnClock } from '../../../src/loop/turn-clock.ts';
 import { LoopWorker } from '../../../src/worker/loop-worker.ts';
 import { PollWindow } from '../../../src/worker/poll-window.ts';
 import { KEY_CONTROL, type Reactor } from '../../../src/worker/reactor.ts';
@@ -38,7 +39,7 @@ function runUntilTold({ pollUs, busy }: Workload) {
   };
   const worker = new LoopWorker({
     reactor,
-    device: new LoopDevice(1),
+    device: new LoopDevice(1, new TurnClock(() => {})),
     backing: {
       submit: () => {},
       reap() {

@@ -87,11 +87,13 @@ beforeEach(() => {
     state,
     worker: worker as unknown as LoopWorker,
     counters: rig.counters,
+    latencies: rig.latencies,
     answer: (id, answer) => answers.push({ id, answer }),
     openLog: () => {
       throw new Error('no log was asked for');
     },
     miss,
+    showCommands() {},
   });
   const { place, size } = rig.drivers[0]!;
   const fds = { kickFd: 0, callFd: -1, errFd: -1 };
