@@ -10,5 +10,7 @@ export const VERB_NAMES = [
   'detach',
   'stats',
   'why',
+  'doctor',
+  'install-discovery',
   'rpc',
 ] as const;

@@ -3,6 +3,8 @@
  * does not need them.
  */
 import { diskVerb } from './disk-verbs.ts';
+import { doctorVerb } from './doctor.ts';
+import { installDiscoveryVerb } from './install-discovery.ts';
 import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
 import { statsVerb } from './stats.ts';
@@ -26,6 +28,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
         ? `${disk}: detached`
         : `${disk}: ends when its front-end has gone (--force: now)`,
   }),
+  doctor: doctorVerb,
+  'install-discovery': installDiscoveryVerb,
   rpc: rpcVerb,
   stats: statsVerb,
   why: whyVerb,
