@@ -50,7 +50,7 @@ export default defineTransfer<Scrambler>({
     keyData?.key.fill(0);
   },
 
-  // vloop rpc disk_transfer_ioctl disk=disk.img command=sectors
+  // vloop rpc disk_transfer_ioctl '{"disk": "disk.img", "command": "sectors"}'
   ioctl({ keyData }, command) {
     if (command !== 'sectors') throw new Error(`${command}: expected sectors`);
     return { read: keyData!.sectorsRead, written: keyData!.sectorsWritten };

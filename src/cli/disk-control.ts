@@ -6,6 +6,8 @@ import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { featureNames } from '../blk/features.ts';
 import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
+import type { ParamsOf } from '../control/schema/methods.ts';
+import type { TransferAnswer } from '../worker/messages.ts';
 import { decodeWord } from '../worker/session-state.ts';
 import { seeingMethods } from './disk-seeing.ts';
 import { takeNewSize } from './resize.ts';
@@ -46,12 +48,24 @@ function methodsOf(served: ServedDisk): DiskMethods {
       await takeNewSize(served);
       return { size: sizeOf(served), old_size: oldBytes };
     },
+    disk_transfer_ioctl: (params) => transferIoctl(served, params),
     disk_detach({ force = false }) {
       if (force) server.stop();
       else server.finish();
       return { state: server.stopping ? 'rundown' : 'autoclear' };
     },
   };
+}
+
+async function transferIoctl(
+  { open }: ServedDisk,
+  { command, argument = null }: ParamsOf<'disk_transfer_ioctl'>,
+): Promise<unknown[]> {
+  const answers = await open.workers.askAll({ kind: 'transferIoctl', command, argument });
+  return (answers as TransferAnswer[]).map(({ json, refusal }) => {
+    if (json === null) throw new ControlError('EINVAL', refusal ?? 'no answer');
+    return JSON.parse(json) as unknown;
+  });
 }
 
 function sizeOf({ open }: ServedDisk): number {

@@ -27,13 +27,15 @@ import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
 import type {
   LogStart,
-  NumberedRequest,
+  TransferIoctl,
   WorkerAnswer,
   WorkerBirth,
   WorkerMessage,
+  WorkerRequest,
 } from './messages.ts';
 import { PollWindow } from './poll-window.ts';
 import { collectStartGarbage } from './start-garbage.ts';
+import { transferAnswer } from './transfer-answer.ts';
 import { openEngine } from './worker-engine.ts';
 import { WorkerVrings } from './worker-vrings.ts';
 
@@ -153,10 +155,12 @@ async function prepare(
         if (Atomics.load(state.shared, SHARED_END) !== 0) worker.exit();
         for (;;) {
           const received = receiveMessageOnPort(parentPort!) as
-            | { message: NumberedRequest }
+            | { message: { id: number; request: WorkerRequest | TransferIoctl } }
             | undefined;
           if (received === undefined) return;
-          vrings.carryOut(received.message);
+          const { id, request } = received.message;
+          if (request.kind !== 'transferIoctl') vrings.carryOut({ id, request });
+          else answer(id, transferAnswer(state.transfer, request));
         }
       },
       onTurn: () => vrings.carryOutDrained(),

@@ -11,7 +11,7 @@ import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import type {
-  NumberedRequest,
+  TransferIoctl,
   WorkerAnswer,
   WorkerBirth,
   WorkerMessage,
@@ -140,18 +140,17 @@ export class LoopWorkers {
     return this.#workers.map(({ threadId }) => threadId);
   }
 
-  ask(worker: number, request: WorkerRequest): Promise<WorkerAnswer> {
+  ask(worker: number, request: WorkerRequest | TransferIoctl): Promise<WorkerAnswer> {
     const { thread, wakeFd, asked } = this.#workers[worker]!;
     const id = this.#nextId++;
     return new Promise((resolve) => {
       asked.set(id, resolve);
-      const numbered: NumberedRequest = { id, request };
-      thread.postMessage(numbered);
+      thread.postMessage({ id, request });
       signalEventfd(wakeFd);
     });
   }
 
-  async askAll(request: WorkerRequest): Promise<WorkerAnswer[]> {
+  async askAll(request: WorkerRequest | TransferIoctl): Promise<WorkerAnswer[]> {
     return await Promise.all(this.#workers.map((_, worker) => this.ask(worker, request)));
   }
 

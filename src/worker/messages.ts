@@ -137,7 +137,8 @@ export type WorkerAnswer =
   | string
   | readonly VringStand[]
   | readonly VringInspection[]
-  | null;
+  | null
+  | TransferAnswer;
 
 /** A vring as its worker sees it. */
 export interface VringInspection {
@@ -166,6 +167,19 @@ export interface VringInspection {
 export interface NumberedRequest {
   readonly id: number;
   readonly request: WorkerRequest;
+}
+
+/** A command of the user's for the transfer module. Done at once, between two turns. */
+export interface TransferIoctl {
+  readonly kind: 'transferIoctl';
+  readonly command: string;
+  readonly argument: unknown;
+}
+
+/** What the module has answered, as JSON, or why it has not. */
+export interface TransferAnswer {
+  readonly json: string | null;
+  readonly refusal: string | null;
 }
 
 export type WorkerMessage =

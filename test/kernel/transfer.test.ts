@@ -12,6 +12,7 @@ import {
   VIRTIO_BLK_S_IOERR,
   VIRTIO_BLK_S_OK,
 } from '../../protocol/virtio-blk.ts';
+import { RpcClient } from '../../src/control/rpc-client.ts';
 import { cryptoloop, decrypted, encrypted, xored, xts } from '../support/encrypted-image.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
@@ -213,11 +214,23 @@ describe('a module of one’s own', () => {
     const content = noise(DISK_BYTES, 8);
     disk = new ServedDisk({ content });
     const transfer = [`--transfer=${join(EXAMPLES, 'chacha20.ts')}`, keyFile(KEY.subarray(0, 32))];
-    await disk.startVloop([...transfer, '--workers=2', `--num-queues=${QUEUES}`]);
+    const control = join(disk.directory, 'ctl');
+    const more = ['--workers=2', `--num-queues=${QUEUES}`, `--control=${control}`];
+    await disk.startVloop([...transfer, ...more]);
     const scrambled = await disk.connect();
     const first = Buffer.from((await scrambled.queue.run(blk.read(0, DISK_BYTES / 64))).data);
     expect(first.equals(content.subarray(0, first.length))).toBe(false);
     scrambled.close();
+    // The module's own command, answered in each worker: the queue is of the first one.
+    const rpc = disk.own(await RpcClient.connect(control));
+    const of = { disk: disk.image };
+    expect(await rpc.call('disk_get_status', of)).toMatchObject({ transfer: 'chacha20' });
+    expect(await rpc.call('disk_transfer_ioctl', { ...of, command: 'sectors' })).toEqual([
+      { read: first.length / 512, written: 0 },
+      { read: 0, written: 0 },
+    ]);
+    const unknown = rpc.call('disk_transfer_ioctl', { ...of, command: 'eject', argument: [1] });
+    await expect(unknown).rejects.toThrow('transfer module chacha20: eject: expected sectors');
     // Twice through it is nothing: what was read is the keystream over the content.
     await disk.stopVloop();
     writeFileSync(disk.image, first);

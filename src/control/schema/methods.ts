@@ -105,6 +105,25 @@ export const methods = {
       },
     },
   },
+  disk_transfer_ioctl: {
+    summary: 'hand a command to the transfer module of a disk; what it means is the module’s',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk', 'command'],
+      properties: {
+        disk: DISK,
+        command: { type: 'string', minLength: 1, maxLength: 256 },
+        argument: { description: 'anything' },
+      },
+    },
+    result: {
+      type: 'array',
+      items: { description: 'anything' },
+      description: 'what the module answers in each worker',
+    },
+  },
   disk_detach: {
     summary: 'end a disk: at once when no front-end is connected, else when it has gone',
     of: 'disk',
