@@ -37,7 +37,9 @@ export class ControlPlane {
       disks: () => disks.filter(({ server }) => !server.closed).map(controlledDisk),
     };
     this.#socket = control === 'off' ? null : openSocket(control, target, log);
-    if (http !== null) this.#page = await openPage(http, target, log, inherits);
+    if (http === null) return;
+    const { dispatchTo } = await import('../control/dispatch.ts');
+    this.#page = await openPage(http, dispatchTo(target), log, inherits);
   }
 
   /** A line for a person who wants to see the page: the only place that the token is printed. */

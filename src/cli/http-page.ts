@@ -1,11 +1,11 @@
 /**
- * The page of a process (`--http`): opens it for the disks that it serves. Loads what http needs only here, so
- * that a disk without a page pays nothing for it.
+ * The page of a process (`--http`), be it one that serves disks or the daemon: opens it in front of whatever
+ * carries out methods. Loads what http needs only here, so that a disk without a page pays nothing for it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ControlTarget } from '../control/controlled-disk.ts';
 import { type HttpAddress, hostAndPort } from '../control/http-address.ts';
 import type { HttpListener, HttpParts } from '../control/http-server.ts';
+import type { RpcCall } from '../control/rpc-session.ts';
 import type { Log } from '../log.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { makeRunDirectory } from './run-directory.ts';
@@ -13,6 +13,8 @@ import { makeRunDirectory } from './run-directory.ts';
 /** A process that has handed over ends at once; its port is free when it has. */
 const PORT_WAIT_MS = 10_000;
 const PORT_LOOK_MS = 20;
+/** Tells a process that takes over which port was chosen, so that open pages find it. */
+const PORT_VARIABLE = 'VLOOP_HTTP_PORT';
 
 /**
  * Listens at the address. Throws SocketError when that cannot be; a process that `inherits` disks carries on
@@ -20,13 +22,15 @@ const PORT_LOOK_MS = 20;
  */
 export async function openPage(
   address: HttpAddress,
-  target: ControlTarget,
+  call: RpcCall,
   log: Log,
   inherits: boolean,
 ): Promise<HttpListener | null> {
   try {
-    const parts = await partsFor(address, target, log);
+    const port = inherits ? Number(process.env[PORT_VARIABLE] ?? address.port) : address.port;
+    const parts = await partsFor({ ...address, port }, call, log);
     const listener = await listen(parts, inherits ? PORT_WAIT_MS : 0);
+    process.env[PORT_VARIABLE] = new URL(listener.url).port;
     log.info({ url: listener.url }, 'the page is served');
     return listener;
   } catch (error) {
@@ -38,13 +42,11 @@ export async function openPage(
   }
 }
 
-async function partsFor(address: HttpAddress, target: ControlTarget, log: Log): Promise<HttpParts> {
-  const [{ dispatchTo }, { RpcSession }, { newToken, tokenOf }] = await Promise.all([
-    import('../control/dispatch.ts'),
+async function partsFor(address: HttpAddress, call: RpcCall, log: Log): Promise<HttpParts> {
+  const [{ RpcSession }, { newToken, tokenOf }] = await Promise.all([
     import('../control/rpc-session.ts'),
     import('../control/http-token.ts'),
   ]);
-  const call = dispatchTo(target);
   return {
     address,
     token: runDirectoryToken(tokenOf, log) ?? newToken(),

@@ -1,17 +1,23 @@
 /**
  * The page's beginning: signs in, connects, and looks at one disk again and again for as long as it is
- * open. Nothing is pushed that was not asked for, so a slow page costs vloop nothing.
+ * open. One look asks for status, counters and block map; nothing is pushed that was not asked for, so a slow
+ * page costs vloop nothing.
  */
 /** @import { LinkState } from './rpc.js' */
+import { Actions } from './actions.js';
+import { BlockMap } from './block-map.js';
 import { showDisk, showDiskList, showNoDisk } from './disk-head.js';
 import { byId, setText } from './dom.js';
 import { addEvent } from './events.js';
+import { Load } from './load.js';
 import { Rpc } from './rpc.js';
 import { startTheme } from './theme.js';
 import { askToken, takeToken } from './token.js';
-import { diskView } from './wire.js';
+import { diskView, eventText, lookOf, mapCounts } from './wire.js';
 
 const LOOK_EVERY_MS = 1000;
+/** The map is looked at in between as well: a light that comes a second late is no light. */
+const MAP_EVERY_MS = 500;
 const LINK_WORDS = {
   connecting: 'connecting',
   open: 'live',
@@ -20,6 +26,8 @@ const LINK_WORDS = {
 };
 
 startTheme();
+const load = new Load();
+const map = new BlockMap();
 const link = byId('connection', HTMLElement);
 let shown = new URLSearchParams(location.search).get('disk') ?? '';
 let lastPid = 0;
@@ -39,6 +47,7 @@ function onLink(state) {
     wasLost = false;
     onOpen().catch(() => {});
   } else {
+    actions.show(null);
     if (state === 'waiting' && wasOpen && !wasLost) {
       addEvent('the connection to vloop was lost', 'warn');
       wasLost = true;
@@ -56,8 +65,10 @@ function onLink(state) {
 /** @param {string} name */
 function choose(name) {
   shown = name;
+  load.clear();
+  map.clear();
   history.replaceState(null, '', `?disk=${encodeURIComponent(name)}`);
-  void lookAtDisks();
+  void lookAtDisks().then(lookAtLoad).then(lookAtMap);
 }
 
 async function lookAtDisks() {
@@ -65,11 +76,29 @@ async function lookAtDisks() {
   const disk = disks.find(({ name }) => name === shown) ?? disks[0];
   if (disk === undefined) {
     showNoDisk();
+    actions.show(null);
     return;
   }
-  shown = disk.name;
+  if (disk.name !== shown) {
+    shown = disk.name;
+    load.clear();
+    map.clear();
+  }
   showDisk(disk);
   showDiskList(disks, shown, choose);
+  actions.show(disk);
+}
+
+async function lookAtLoad() {
+  const name = shown;
+  const stats = await rpc.call('disk_get_stats', { disk: name });
+  if (name === shown) load.add(lookOf(stats));
+}
+
+async function lookAtMap() {
+  const name = shown;
+  const counts = await rpc.call('disk_get_block_map', { disk: name });
+  if (name === shown) map.set(mapCounts(counts));
 }
 
 /**
@@ -93,13 +122,23 @@ async function onOpen() {
   for (const element of document.querySelectorAll('[data-needs]')) {
     element.toggleAttribute('hidden', !methods.includes(element.getAttribute('data-needs') ?? ''));
   }
-  await lookAtDisks().catch(() => {});
+  await rpc.call('subscribe', {});
+  await lookAtDisks();
 }
 
 let token = takeToken();
 const rpc = new Rpc(token, {
   state: onLink,
-  notification: () => void lookAtDisks().catch(() => {}),
+  notification(method, params) {
+    const { text, weight } = eventText(method, params);
+    addEvent(text, weight);
+    void lookAtDisks().catch(() => {});
+  },
 });
+const actions = new Actions(rpc, () => void lookAtDisks().catch(() => {}));
 void rpc.connect();
-void keepLooking(LOOK_EVERY_MS, lookAtDisks);
+void keepLooking(LOOK_EVERY_MS, async () => {
+  await lookAtDisks();
+  await lookAtLoad();
+});
+void keepLooking(MAP_EVERY_MS, lookAtMap);
