@@ -160,8 +160,13 @@ export function announced(served: ServedDisk): ServedDisk {
 export async function endDisk({ open, server, log, emit }: ServedDisk): Promise<void> {
   await server.ended;
   await open.workers.end();
-  if (open.backing !== null) closeFile(open.backing.fd);
-  if (open.transfer !== null) closeFile(open.transfer.birth.keyFd);
+  closeDiskFiles(open);
   log.info(open.disk.counters(), 'summary');
   emit('disk_detached');
+}
+
+/** Once the workers have ended. */
+export function closeDiskFiles({ backing, transfer }: OpenDisk): void {
+  if (backing !== null) closeFile(backing.fd);
+  if (transfer !== null) closeFile(transfer.birth.keyFd);
 }

@@ -79,6 +79,11 @@ export class AioContext {
     return readable ? new AioContext(context, batchSize, resultFd) : -EAGAIN;
   }
 
+  /** Waits in the kernel for what is in flight; the context is gone afterwards. */
+  close(): void {
+    io_destroy(NR_io_destroy, this.#context);
+  }
+
   /** Writes one operation. The batch grows to what a full kernel ever left waiting in it. */
   prepare(
     opcode: number,

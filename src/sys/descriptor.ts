@@ -5,6 +5,8 @@ import { declare, valueOrErrno } from './libc.ts';
 
 const fcntl = declare('int fcntl(int, int, intptr_t)');
 
+const close = declare('int close(int)');
+
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -17,4 +19,9 @@ export function duplicateFd(fd: number): number {
 /** Programs that this one starts do not get it. 0, or -errno (-EBADF: there is none). */
 export function closeOnExec(fd: number): number {
   return valueOrErrno(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+/** Of a descriptor that Node has not opened in this thread: its own close would warn of that. */
+export function closeFd(fd: number): void {
+  close(fd);
 }

@@ -10,6 +10,7 @@ import {
   EPOLLIN,
   epollEvent,
 } from '../../protocol/linux.ts';
+import { closeFd } from './descriptor.ts';
 import { declare, errnoName, FixedBytes, valueOrErrno } from './libc.ts';
 
 const epoll_create1 = declare('int epoll_create1(int)');
@@ -53,5 +54,9 @@ export class Epoll {
   /** The key of event `i` of the last `wait`. */
   key(i: number): number {
     return this.#events.view.getUint32(i * epollEvent.sizeBytes + epollEvent.at.data, true);
+  }
+
+  close(): void {
+    closeFd(this.#fd);
   }
 }

@@ -132,11 +132,11 @@ function openLog({ address, sizeBytes, eventFd }: LogStart, memory: GuestMemory)
 /** Makes everything that the thread needs; the worker that comes back only has to run. */
 async function prepare(
   birth: WorkerBirth,
-): Promise<{ worker: LoopWorker; transfer: AttachedTransfer | null }> {
+): Promise<{ worker: LoopWorker; transfer: AttachedTransfer | null; close: () => void }> {
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
   if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
   const now = () => (performance.now() * 1000) & CLOCK_US_MASK;
-  const { reactor, backing } = await openEngine(birth, hostMemory, now);
+  const { reactor, backing, close } = await openEngine(birth, hostMemory, now);
   const bounced = await openBounce(birth);
   const state = loopState(birth, backing, bounced, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount, state.figures.clock);
@@ -181,17 +181,18 @@ async function prepare(
     miss: (vring, pages) => post({ kind: 'miss', vring, pages }),
     showCommands: (vring, { size, memory }) => post({ kind: 'board', vring, size, memory }),
   });
-  return { worker, transfer: state.transfer };
+  return { worker, transfer: state.transfer, close };
 }
 
 try {
-  const { worker, transfer } = await prepare(workerData as WorkerBirth);
+  const { worker, transfer, close } = await prepare(workerData as WorkerBirth);
   await collectStartGarbage();
   // Kept now, not only at a clean end: whoever kills vloop starts it as fast the next time.
   flushCompileCache();
   post({ kind: 'ready', threadId: ownThreadId() });
   worker.run();
   transfer?.release();
+  close();
 } catch (error) {
   post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
 }

@@ -8,7 +8,7 @@ import { ThreadsFile } from '../backing/threads-file.ts';
 import { AioContext } from '../sys/aio.ts';
 import { errnoName } from '../sys/libc.ts';
 import { EpollReactor } from './epoll-reactor.ts';
-import { KEY_RESULTS, type Reactor } from './reactor.ts';
+import { KEY_RESULTS } from './reactor.ts';
 import type { WorkerEngine } from './worker-engine.ts';
 
 /**
@@ -18,7 +18,7 @@ import type { WorkerEngine } from './worker-engine.ts';
 const AIO_DEPTH = 256;
 const AIO_BATCH = 128;
 
-function waitingFor(resultFd: number): Reactor {
+function waitingFor(resultFd: number): EpollReactor {
   const reactor = new EpollReactor();
   reactor.watch(KEY_RESULTS, resultFd);
   return reactor;
@@ -26,7 +26,9 @@ function waitingFor(resultFd: number): Reactor {
 
 /** `board` is the job board of the I/O threads. */
 export function openThreadsEngine(board: SharedArrayBuffer, resultFd: number): WorkerEngine {
-  return { reactor: waitingFor(resultFd), backing: new ThreadsFile(new JobBoard(board)) };
+  const reactor = waitingFor(resultFd);
+  const backing = new ThreadsFile(new JobBoard(board));
+  return { reactor, backing, close: () => reactor.close() };
 }
 
 /** Throws an Error whose message says why there can be no context. */
@@ -35,5 +37,13 @@ export function openAioEngine(fd: number, resultFd: number): WorkerEngine {
   if (typeof context === 'number') {
     throw new Error(`Linux AIO is not available: ${errnoName(context)} from io_setup`);
   }
-  return { reactor: waitingFor(resultFd), backing: new AioFile(context, fd) };
+  const reactor = waitingFor(resultFd);
+  return {
+    reactor,
+    backing: new AioFile(context, fd),
+    close() {
+      context.close();
+      reactor.close();
+    },
+  };
 }

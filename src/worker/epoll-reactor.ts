@@ -18,6 +18,10 @@ export class EpollReactor implements Reactor {
     if (failure < 0) throw new Error(`epoll_ctl failed: errno ${-failure}`);
   }
 
+  close(): void {
+    this.#epoll.close();
+  }
+
   unwatch(key: number): void {
     const fd = this.#fds.get(key);
     if (fd === undefined) return;

@@ -4,6 +4,7 @@
  */
 import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
 import { UringFile } from '../backing/uring-file.ts';
+import { closeFd } from '../sys/descriptor.ts';
 import { createRing, enterRing, registerFiles, registerRingFd } from '../sys/io-uring.ts';
 import { errnoName, FixedBytes } from '../sys/libc.ts';
 import { UringQueue } from '../uring/uring-queue.ts';
@@ -33,5 +34,13 @@ export function openUringEngine(fd: number): WorkerEngine {
   );
   const nap = new FixedBytes(16);
   nap.view.setBigInt64(8, BigInt(POLLED_RING_NAP_NS), true);
-  return { reactor: new UringReactor(queue, nap), backing: new UringFile(queue, 0) };
+  return {
+    reactor: new UringReactor(queue, nap),
+    backing: new UringFile(queue, 0),
+    // The ring holds the file, and with it the lock, for as long as it is open.
+    close() {
+      mapping.unmap();
+      closeFd(mapping.fd);
+    },
+  };
 }

@@ -13,6 +13,8 @@ import type { Reactor } from './reactor.ts';
 export interface WorkerEngine {
   readonly reactor: Reactor;
   readonly backing: BackingPort;
+  /** Gives back what the kernel holds for it, the backing file among it; nothing may be in flight. */
+  readonly close: () => void;
 }
 
 /** Rejects with an Error whose message says why the engine cannot run. */

@@ -51,6 +51,8 @@ class PlayedContext implements Pick<AioContext, keyof AioContext> {
   answers: number[] = [];
   submits = 0;
 
+  close(): void {}
+
   get pending(): number {
     return this.batch.length;
   }
