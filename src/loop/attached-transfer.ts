@@ -60,8 +60,12 @@ export class AttachedTransfer {
     fileOffsetBytes: number,
   ): number {
     if (this.#released || this.#bounce === null) return this.#failed('it has been released', -EIO);
-    const from = this.#ofDisk ? fileOffsetBytes : 0;
-    const sector = (place[PLACE_OFFSET_BYTES]! - from) / SECTOR_BYTES;
+    const at = place[PLACE_OFFSET_BYTES]! - (this.#ofDisk ? fileOffsetBytes : 0);
+    // Block size and offset may be changed while the disk runs: a module must never see a part of a unit.
+    if (at % this.unitBytes !== 0 || lengthBytes % this.unitBytes !== 0) {
+      return this.#failed(`a request is no whole units of ${this.unitBytes} bytes`, -EIO);
+    }
+    const sector = at / SECTOR_BYTES;
     const bytes = this.#bounce.bytesOf(buffer, lengthBytes);
     try {
       const answer: unknown = this.module.transfer(this.#device, command, bytes, sector);

@@ -209,7 +209,7 @@ describe('at run time', () => {
     const told: string[] = [];
     registry.register(moduleOf({ transfer, init: () => traits }));
     const onFailure = (reason: string) => told.push(reason);
-    return { told, attached: registry.attach(5, setUp({ onFailure })) };
+    return { told, attached: registry.attach(5, setUp({ onFailure, blockSizeBytes: 4096 })) };
   };
 
   test.each([
@@ -256,6 +256,21 @@ describe('at run time', () => {
     expect([run(attached), run(attached)]).toEqual([result, result]);
     expect(told).toEqual([reason]);
   });
+
+  test.each([
+    [512, 4096, 512, 'file'],
+    [8192 + 512, 4096, 4096, 'file'],
+    [4096, 1024, 4096, 'disk'],
+    [1000, 512, 512, 'file'],
+  ] as const)(
+    'offset %i, disk at %i, %i bytes, sectors of the %s: a part of a unit never gets there',
+    (offset, from, length, sectorsOf) => {
+      let calls = 0;
+      const { attached, told } = attach(() => calls++ && 0, { unitBytes: 4096, sectorsOf });
+      expect(attached.run('read', 0, ioPlace(offset, 0), length, from)).toBe(-EIO);
+      expect([calls, told]).toEqual([0, ['a request is no whole units of 4096 bytes']]);
+    },
+  );
 
   test('ioctl is the module’s, and nothing where it has none', () => {
     const registry = new TransferRegistry();
