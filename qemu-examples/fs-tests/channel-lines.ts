@@ -19,6 +19,8 @@ export type ChannelLine =
   | { readonly kind: 'reason'; readonly text: string }
   | { readonly kind: 'end'; readonly status: number; readonly seconds: number }
   | { readonly kind: 'ask'; readonly what: string; readonly role: string }
+  /** Of the tests that one command named, no other will begin. */
+  | { readonly kind: 'done' }
   | { readonly kind: 'off' }
   | { readonly kind: 'stray'; readonly text: string };
 
@@ -43,6 +45,8 @@ export function parseChannelLine(raw: string): ChannelLine {
       return { kind: 'end', status: Number(rest[0]), seconds: Number(rest[1]) / 1000 };
     case '@ask':
       return { kind: 'ask', what: rest[0] ?? '', role: rest[1] ?? '' };
+    case '@done':
+      return { kind: 'done' };
     case '@off':
       return { kind: 'off' };
     default:

@@ -7,6 +7,7 @@ import type { CaseResult, FileSystem, Side, Suite, TestCase } from './cases.ts';
 import { caseLabel, EnvironmentError } from './cases.ts';
 import { Machine } from './machine.ts';
 import type { MachineSetup } from './qemu-command.ts';
+import type { Work } from './work.ts';
 
 /** A machine that does not boot says nothing about its disks, and QEMU's TCG loses one now and then. */
 const BOOT_ATTEMPTS = 3;
@@ -32,43 +33,26 @@ export interface LaneSetup {
   readonly onKernel: (release: string) => void;
 }
 
-/** The tests that nobody has taken yet, by file system. */
-export class Work {
-  readonly #queues: Map<FileSystem, TestCase[]>;
-
-  constructor(plan: readonly TestCase[]) {
-    this.#queues = Map.groupBy(plan, ({ fs }) => fs);
-  }
-
-  /** The next test of the file system, else of the one with the most left. */
-  take(fs: FileSystem | null): TestCase | undefined {
-    const same = fs === null ? undefined : this.#queues.get(fs)?.shift();
-    if (same !== undefined) return same;
-    const longest = [...this.#queues.values()].sort((a, b) => b.length - a.length)[0];
-    return longest?.shift();
-  }
-}
-
 export class Lane {
   readonly #setup: LaneSetup;
   readonly #machines = new Map<Side, Machine>();
   #started = 0;
-  #fs: FileSystem | null = null;
 
   constructor(setup: LaneSetup) {
     this.#setup = setup;
   }
 
   async run(work: Work): Promise<void> {
-    const { signal, sides, onResult } = this.#setup;
+    const { signal, sides } = this.#setup;
     try {
-      for (let test = work.take(null); test !== undefined; test = work.take(this.#fs)) {
-        this.#fs = test.fs;
+      let fs: FileSystem | null = null;
+      for (let batch = work.take(fs); batch.length > 0; batch = work.take(fs)) {
+        fs = batch[0]!.fs;
         for (const side of sides) {
-          signal.throwIfAborted();
-          const result = await this.#runOn(side, test);
-          signal.throwIfAborted();
-          onResult(result);
+          for (let left = batch; left.length > 0; ) {
+            signal.throwIfAborted();
+            left = left.slice(await this.#runOn(side, left));
+          }
         }
       }
       for (const machine of this.#machines.values()) {
@@ -79,25 +63,29 @@ export class Lane {
     }
   }
 
-  async #runOn(side: Side, test: TestCase): Promise<CaseResult> {
+  /** As many of the tests as go in one; how many that were. */
+  async #runOn(side: Side, tests: readonly TestCase[]): Promise<number> {
+    const { signal, timeoutSeconds, onResult } = this.#setup;
+    const [{ suite, fs }] = tests as readonly [TestCase];
     const machine = await this.#machineOn(side);
-    if (machine.preparedFor !== test.fs) {
-      const reason = await machine.prepare(test.fs);
+    if (machine.preparedFor !== fs) {
+      const reason = await machine.prepare(fs);
       if (reason !== null) {
         await this.#replaceWhenLost(machine);
         const guest = machine.name;
         const none = { seconds: 0, output: '', counters: {} };
-        return { ...test, side, verdict: 'fail', reason, guest, ...none };
+        onResult({ ...tests[0]!, side, verdict: 'fail', reason, guest, ...none });
+        return 1;
       }
     }
-    const result = await machine.run(
-      test,
-      this.#setup.timeoutSeconds ?? TIMEOUT_SECONDS[test.suite],
-    );
-    // A test that failed may have left anything on the disks.
-    if (result.verdict === 'fail') machine.preparedFor = null;
+    const count = await machine.run(tests, timeoutSeconds ?? TIMEOUT_SECONDS[suite], (result) => {
+      if (signal.aborted) return;
+      // A test that failed may have left anything on the disks.
+      if (result.verdict === 'fail') machine.preparedFor = null;
+      onResult(result);
+    });
     await this.#replaceWhenLost(machine);
-    return result;
+    return count;
   }
 
   async #replaceWhenLost(machine: Machine): Promise<void> {

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { BoundedProcess } from '../../test/support/bounded-process.ts';
 import { collectEvidence } from '../../test/support/guest-evidence.ts';
 import { QmpClient } from '../../test/support/guest-qmp.ts';
-import type { CaseResult, DiskCounters, FileSystem, Side, TestCase, Verdict } from './cases.ts';
+import { Batch, type Ending } from './batch.ts';
+import type { CaseResult, FileSystem, Side, TestCase } from './cases.ts';
 import { EnvironmentError, UsageError } from './cases.ts';
 import { Channel } from './channel.ts';
-import { type ChannelLine, countersBetween } from './channel-lines.ts';
+import type { ChannelLine } from './channel-lines.ts';
 import { GuestDisks } from './disks.ts';
 import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 
@@ -19,18 +20,16 @@ import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 const BOOT_TIMEOUT_MS = 120_000;
 const PREPARE_TIMEOUT_MS = 120_000;
 const POWER_OFF_TIMEOUT_MS = 30_000;
-/** The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs. */
-const GUEST_GRACE_MS = 45_000;
-const STATUS_NOT_RUN = 77;
-/** timeout(1): it ran out, or had to be killed. */
-const STATUS_TIMED_OUT = [124, 137];
+/**
+ * The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs. Half a minute of it
+ * may go into xfstests' ./check coming up.
+ */
+const GUEST_GRACE_MS = 75_000;
 /** What Linux says when it has no driver for the root disk or its file system. */
 const NO_ROOT = /Unable to mount root fs/;
 const CONSOLE_END_CHARACTERS = 3000;
 
-interface Ending {
-  readonly verdict: Verdict;
-  readonly reason: string;
+interface MachineEnding extends Ending {
   readonly evidence?: string;
 }
 
@@ -42,7 +41,7 @@ export class Machine {
   readonly #disks: GuestDisks;
   readonly #qemu: BoundedProcess;
   readonly #channel: Channel;
-  #ending: Ending | null = null;
+  #ending: MachineEnding | null = null;
   #kernel = '';
   /** What the disks are prepared for. */
   preparedFor: FileSystem | null = null;
@@ -106,6 +105,8 @@ export class Machine {
         `--kernel=${this.#setup.kernel}: it cannot mount the guest's root, so virtio-pci, virtio-blk or ext4 is not built in (${why})`,
       );
     }
+    const evidence = this.#ending === null ? (await this.#hang(0)).evidence : undefined;
+    this.#keep('boot.log', evidence ?? this.console);
     throw new EnvironmentError(
       `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}`,
     );
@@ -132,17 +133,17 @@ export class Machine {
   async #watch(): Promise<void> {
     const death = this.#disks.firstDeath();
     const ending = await Promise.race([
-      death.then((reason): Ending => ({ verdict: 'back-end death', reason })),
+      death.then((reason): MachineEnding => ({ verdict: 'back-end death', reason })),
       this.#qemu.finished.then(
-        ({ status, signal }): Ending => this.#endOfQemu(signal ?? `status ${status}`),
-        (error: Error): Ending => ({ verdict: 'panic', reason: `QEMU: ${error.message}` }),
+        ({ status, signal }): MachineEnding => this.#endOfQemu(signal ?? `status ${status}`),
+        (error: Error): MachineEnding => ({ verdict: 'panic', reason: `QEMU: ${error.message}` }),
       ),
     ]);
     this.#ending ??= ending;
     this.#channel.interrupt();
   }
 
-  #endOfQemu(how: string): Ending {
+  #endOfQemu(how: string): MachineEnding {
     const panic = /Kernel panic - not syncing: .*/.exec(this.console)?.[0];
     const said = this.#qemu.output.trim().split('\n').at(-1);
     return { verdict: 'panic', reason: panic ?? `QEMU ended with ${how}${said && `: ${said}`}` };
@@ -190,38 +191,41 @@ export class Machine {
     return `the disks could not be prepared for ${fs}: ${words}`;
   }
 
-  async run(test: TestCase, timeoutSeconds: number): Promise<CaseResult> {
-    const began = performance.now();
-    const output: string[] = [];
-    const before = new Map<string, DiskCounters>();
-    const counters: Record<string, DiskCounters> = {};
-    let reason = '';
-    this.#channel.send(`run ${timeoutSeconds} ${test.suite} ${test.fs} ${test.name}`);
-    const end = await this.#line(
-      timeoutSeconds * 1000 + GUEST_GRACE_MS,
-      ({ kind }) => kind === 'end',
-      (line) => {
-        if (line.kind === 'output') output.push(line.text);
-        if (line.kind === 'reason') reason = line.text;
-        if (line.kind !== 'counters') return;
-        if (line.when === 'before') before.set(line.role, line.counters);
-        else counters[line.role] = countersBetween(before.get(line.role), line.counters);
-      },
-    );
-    const base = { ...test, side: this.side, guest: this.name, counters };
-    if (end?.kind === 'end') {
-      const { verdict, why } = verdictOf(end.status, reason, output, timeoutSeconds);
-      if (verdict === 'hang') this.#ending = { verdict, reason: why };
-      const kept = verdict === 'pass' ? '' : output.join('\n');
-      return { ...base, verdict, reason: why, seconds: end.seconds, output: kept };
+  /**
+   * Runs tests of one suite and file system, each with its result as it ends; how many were run. After one that did not pass
+   * the guest may leave the rest.
+   */
+  async run(
+    tests: readonly TestCase[],
+    timeoutSeconds: number,
+    onResult: (result: CaseResult) => void,
+  ): Promise<number> {
+    const [{ suite, fs }, names] = [tests[0]!, tests.map(({ name }) => name)];
+    const batch = new Batch(tests, { side: this.side, guest: this.name, timeoutSeconds, onResult });
+    this.#channel.send(`run ${timeoutSeconds} ${suite} ${fs} ${names.join(' ')}`);
+    for (;;) {
+      const began = performance.now();
+      const line = await this.#line(
+        timeoutSeconds * 1000 + GUEST_GRACE_MS,
+        ({ kind }) => kind === 'end' || kind === 'done',
+        (other) => batch.take(other),
+      );
+      if (line === null) {
+        const ending = this.#ending ?? (await this.#hang(timeoutSeconds));
+        const seconds = (performance.now() - began) / 1000;
+        batch.lose(ending, seconds, ending.evidence ?? this.console.slice(-CONSOLE_END_CHARACTERS));
+        return batch.done;
+      }
+      if (line.kind === 'done') return batch.done;
+      if (batch.take(line) === 'hang') {
+        const { evidence } = await this.#hang(timeoutSeconds);
+        this.#keep('hang.log', evidence ?? '');
+        return batch.done;
+      }
     }
-    const ending = this.#ending ?? (await this.#hang(timeoutSeconds));
-    const seconds = (performance.now() - began) / 1000;
-    const said = [...output, ending.evidence ?? this.console.slice(-CONSOLE_END_CHARACTERS)];
-    return { ...base, ...pick(ending), seconds, output: said.join('\n') };
   }
 
-  async #hang(timeoutSeconds: number): Promise<Ending> {
+  async #hang(timeoutSeconds: number): Promise<MachineEnding> {
     const { text } = await collectEvidence({
       qemuPid: this.#qemu.pid,
       vloops: this.#disks.backEnds,
@@ -264,35 +268,19 @@ export class Machine {
     await this.#qemu.kill().catch(() => {});
   }
 
-  #keepLogs(): void {
+  #keep(name: string, text: string): void {
     const folder = join(this.#setup.keepFolder, this.name);
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'console.log'), this.console);
-    writeFileSync(join(folder, 'qemu.log'), this.#qemu.output);
-    for (const [role, log] of this.#disks.logs()) {
-      writeFileSync(join(folder, `vloop-${role}.log`), log);
-    }
+    writeFileSync(join(folder, name), text);
+  }
+
+  #keepLogs(): void {
+    this.#keep('console.log', this.console);
+    this.#keep('qemu.log', this.#qemu.output);
+    for (const [role, log] of this.#disks.logs()) this.#keep(`vloop-${role}.log`, log);
   }
 }
-
-const pick = ({ verdict, reason }: Ending) => ({ verdict, reason });
 
 function lastLines(text: string, count: number): string {
   return text.trim().split('\n').slice(-count).join(' | ') || '(none)';
-}
-
-/** The exit status of a case's script, in words. */
-export function verdictOf(
-  status: number,
-  reason: string,
-  output: readonly string[],
-  timeoutSeconds: number,
-): { verdict: Verdict; why: string } {
-  if (status === 0) return { verdict: 'pass', why: '' };
-  if (status === STATUS_NOT_RUN) return { verdict: 'not run', why: reason || 'no reason given' };
-  if (STATUS_TIMED_OUT.includes(status)) {
-    return { verdict: 'hang', why: `it was still running after ${timeoutSeconds} s` };
-  }
-  const said = output.findLast((line) => line.trim() !== '')?.trim();
-  return { verdict: 'fail', why: reason || said || `exit status ${status}` };
 }

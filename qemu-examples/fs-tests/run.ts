@@ -9,11 +9,12 @@ import { disksText, hostConditions } from './conditions.ts';
 import { compareSides } from './difference.ts';
 import { type GuestImage, packPayload, userKernel } from './image.ts';
 import { Journal, type KnownConditions } from './journal.ts';
-import { Lane, type LaneSetup, Work } from './lane.ts';
+import { Lane, type LaneSetup } from './lane.ts';
 import type { RunOptions } from './options.ts';
 import { progressLine } from './progress.ts';
 import { resultTable, summaryTable } from './report.ts';
 import { openResultsFolder } from './results-folder.ts';
+import { Work } from './work.ts';
 
 export interface RunSetup {
   readonly options: RunOptions;
@@ -88,7 +89,7 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
       journal.guestKernel = release;
     },
   };
-  const failure = await runLanes(guests, lane, new Work(plan), stop);
+  const failure = await runLanes(guests, lane, new Work(plan, guests), stop);
   journal.save();
   const { results, difference } = journal;
   if (results.length > 0) {

@@ -1,9 +1,31 @@
 #!/bin/bash
-# One test of xfstests: xfstests.sh FS group/number. Status 0 passed, 77 not run (the reason goes to $reason_file), else
-# failed, with the difference to the expected output and the kernel's words on stdout.
+# Tests of xfstests with one ./check, which takes seconds to come up: xfstests.sh FS group/number…. How each of them ended
+# is asked by the agent, through xfstests_status below; bin/logger stops before each.
 source /payload/disks.sh
-fs=$1 name=$2
+
+# xfstests_status NAME CHECK: 0 passed, 77 not run (the reason goes to $reason_file), else failed, with what was kept of it
+# on stdout. CHECK is the process of ./check: it lists what passed there, and in the results at its end.
+xfstests_status() {
+  local kept=/tmp/results/$1 part
+  if [[ -s $kept.notrun ]]; then
+    head -n 1 "$kept.notrun" >"$reason_file"
+    return 77
+  fi
+  grep -qs "^$1 " "/tmp/$2.time" /tmp/results/check.time && return 0
+  for part in out.bad full dmesg; do
+    [[ -s $kept.$part ]] || continue
+    echo "--- $part"
+    tail -n 60 "$kept.$part"
+  done
+  return 1
+}
+[[ ${BASH_SOURCE[0]} == "$0" ]] || return 0
+
+fs=$1
+shift
+trap 'echo end >/tmp/gate-begin' EXIT
 cd /var/lib/xfstests || { echo 'this image has no xfstests'; exit 1; }
+export PATH=/payload/bin:$PATH
 export FSTYP=$fs TEST_DIR=/mnt/test SCRATCH_MNT=/mnt/scratch RESULT_BASE=/tmp/results HOST_OPTIONS=/dev/null/none
 TEST_DEV=$(disk_of test)
 LOGWRITES_DEV=$(disk_of logwrites)
@@ -15,19 +37,7 @@ if [[ $fs == btrfs ]]; then
 else
   export SCRATCH_DEV=$scratch
 fi
-rm -rf "$RESULT_BASE"
+# A killed ./check leaves its files.
+rm -rf "$RESULT_BASE" /tmp/[0-9]*.*
 mkdir -p "$RESULT_BASE"
-keyctl session - ./check "$name" 2>&1
-status=$?
-if [[ -s $RESULT_BASE/$name.notrun ]]; then
-  head -n 1 "$RESULT_BASE/$name.notrun" >"$reason_file"
-  exit 77
-fi
-if ((status)); then
-  for part in out.bad full dmesg; do
-    [[ -s $RESULT_BASE/$name.$part ]] || continue
-    echo "--- $part"
-    tail -n 60 "$RESULT_BASE/$name.$part"
-  done
-fi
-exit $((status != 0))
+keyctl session - ./check --exact-order "$@" 2>&1

@@ -2,11 +2,11 @@
  * The lines of a guest's channel as values, the counters of a test out of two looks, and what an exit status means.
  */
 import { describe, expect, test } from 'vitest';
+import { verdictOf } from '../../../qemu-examples/fs-tests/batch.ts';
 import {
   countersBetween,
   parseChannelLine,
 } from '../../../qemu-examples/fs-tests/channel-lines.ts';
-import { verdictOf } from '../../../qemu-examples/fs-tests/machine.ts';
 
 describe('a line', () => {
   test.each([
@@ -19,6 +19,7 @@ describe('a line', () => {
     ['@reason no such feature here', { kind: 'reason', text: 'no such feature here' }],
     ['@end 77 1500', { kind: 'end', status: 77, seconds: 1.5 }],
     ['@ask allocated scratch', { kind: 'ask', what: 'allocated', role: 'scratch' }],
+    ['@done', { kind: 'done' }],
     ['@off', { kind: 'off' }],
     ['[   3.1] random: crng init', { kind: 'stray', text: '[   3.1] random: crng init' }],
     ['@counters before test 1 2', { kind: 'stray', text: '@counters before test 1 2' }],
@@ -56,7 +57,7 @@ describe('an exit status', () => {
     [3, '', [], 'fail', 'exit status 3'],
     [124, '', ['x'], 'hang', 'it was still running after 60 s'],
     [137, '', ['x'], 'hang', 'it was still running after 60 s'],
-  ] as const)('%i %s', (status, reason, output, verdict, why) => {
-    expect(verdictOf(status, reason, output, 60)).toEqual({ verdict, why });
+  ] as const)('%i %s', (status, said, output, verdict, reason) => {
+    expect(verdictOf(status, said, output, 60)).toEqual({ verdict, reason });
   });
 });

@@ -5,12 +5,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { UsageError } from '../../../qemu-examples/fs-tests/cases.ts';
-import { Work } from '../../../qemu-examples/fs-tests/lane.ts';
+import { type Suite, type TestCase, UsageError } from '../../../qemu-examples/fs-tests/cases.ts';
 import { parseCommandLine } from '../../../qemu-examples/fs-tests/options.ts';
 import { packagedCases } from '../../../qemu-examples/fs-tests/packaged-cases.ts';
 import { listedTests, makePlan } from '../../../qemu-examples/fs-tests/plan.ts';
 import { rolesFor } from '../../../qemu-examples/fs-tests/run.ts';
+import { Work } from '../../../qemu-examples/fs-tests/work.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../../qemu-examples/fs-tests');
 
@@ -117,26 +117,37 @@ test('disks are those that the cases use', () => {
   expect(of('xfstests', 'btrfs')).toContain('pool3');
 });
 
-describe('lanes share the work', () => {
-  const work = () =>
-    new Work(
-      ['ext4/a', 'ext4/b', 'ext4/c', 'xfs/a', 'xfs/b'].map((label) => ({
-        suite: 'packaged' as const,
-        fs: label.split('/')[0] as 'ext4' | 'xfs',
-        name: label,
-      })),
-    );
+describe('work is shared', () => {
+  const tests = (suite: Suite, labels: readonly string[]): TestCase[] =>
+    labels.map((label) => ({ suite, fs: label.split('/')[0] as 'ext4' | 'xfs', name: label }));
+  const names = (batch: readonly TestCase[]) => batch.map(({ name }) => name);
 
   test('a lane stays with its file system, then helps where most is left; nothing runs twice', () => {
-    const shared = work();
-    const taken = [
-      shared.take(null),
-      shared.take('xfs'),
-      shared.take('xfs'),
-      shared.take('xfs'),
-      shared.take('ext4'),
-    ].map((taken) => taken?.name);
-    expect(taken).toEqual(['ext4/a', 'xfs/a', 'xfs/b', 'ext4/b', 'ext4/c']);
-    expect(shared.take('ext4')).toBeUndefined();
+    const work = new Work(tests('packaged', ['ext4/a', 'ext4/b', 'ext4/c', 'xfs/a', 'xfs/b']), 2);
+    const order = [null, 'xfs', 'xfs', 'xfs', 'ext4'] as const;
+    expect(order.flatMap((fs) => names(work.take(fs)))).toEqual([
+      ...['ext4/a', 'xfs/a', 'xfs/b', 'ext4/b', 'ext4/c'],
+    ]);
+    expect(work.take('ext4')).toEqual([]);
+  });
+
+  test('xfstests in batches that shrink towards the end, so that lanes end together', () => {
+    const labels = Array.from({ length: 60 }, (_, index) => `ext4/${index}`);
+    const work = new Work(tests('xfstests', labels), 2);
+    const batches: string[][] = [];
+    for (let batch = work.take('ext4'); batch.length > 0; batch = work.take('ext4')) {
+      batches.push(names(batch));
+    }
+    expect(batches.flat()).toEqual(labels);
+    expect(batches[0]).toHaveLength(12);
+    expect(batches.at(-1)).toHaveLength(1);
+    expect(batches.length).toBeLessThan(20);
+  });
+
+  test('a batch is of one suite', () => {
+    const plan = [...tests('xfstests', ['ext4/a']), ...tests('packaged', ['ext4/b', 'ext4/c'])];
+    const work = new Work(plan, 1);
+    expect(names(work.take(null))).toEqual(['ext4/a']);
+    expect(names(work.take('ext4'))).toEqual(['ext4/b']);
   });
 });

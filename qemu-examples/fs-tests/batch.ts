@@ -1,0 +1,96 @@
+/**
+ * The tests that one command names, while a guest runs them: its lines become results, one after the other. Pure: what the
+ * clock says and what a lost machine left behind come in as arguments.
+ */
+import type { CaseResult, DiskCounters, Side, TestCase, Verdict } from './cases.ts';
+import { type ChannelLine, countersBetween } from './channel-lines.ts';
+
+const STATUS_NOT_RUN = 77;
+/** timeout(1): it ran out, or had to be killed. */
+const STATUS_TIMED_OUT = [124, 137];
+
+export interface BatchSetup {
+  readonly side: Side;
+  readonly guest: string;
+  readonly timeoutSeconds: number;
+  readonly onResult: (result: CaseResult) => void;
+}
+
+/** How a machine was lost. */
+export interface Ending {
+  readonly verdict: Verdict;
+  readonly reason: string;
+}
+
+export class Batch {
+  readonly #tests: readonly TestCase[];
+  readonly #setup: BatchSetup;
+  #output: string[] = [];
+  #before = new Map<string, DiskCounters>();
+  #counters: Record<string, DiskCounters> = {};
+  #reason = '';
+  /** How many have a result. */
+  done = 0;
+
+  constructor(tests: readonly TestCase[], setup: BatchSetup) {
+    this.#tests = tests;
+    this.#setup = setup;
+  }
+
+  /** Takes a line; the verdict when it ended a test. */
+  take(line: ChannelLine): Verdict | null {
+    if (line.kind === 'begin') this.#forget();
+    if (line.kind === 'output') this.#output.push(line.text);
+    if (line.kind === 'reason') this.#reason = line.text;
+    if (line.kind === 'counters') {
+      const { role, counters } = line;
+      if (line.when === 'before') this.#before.set(role, counters);
+      else this.#counters[role] = countersBetween(this.#before.get(role), counters);
+    }
+    if (line.kind !== 'end') return null;
+    const ending = verdictOf(line.status, this.#reason, this.#output, this.#setup.timeoutSeconds);
+    const output = ending.verdict === 'pass' ? '' : this.#output.join('\n');
+    this.#result(ending, line.seconds, output);
+    return ending.verdict;
+  }
+
+  /** The machine was lost: that is the result of the test that was on. */
+  lose(ending: Ending, seconds: number, evidence: string): void {
+    this.#result(ending, seconds, [...this.#output, evidence].join('\n'));
+  }
+
+  #result({ verdict, reason }: Ending, seconds: number, output: string): void {
+    const test = this.#tests[this.done];
+    if (test === undefined) return;
+    this.done += 1;
+    const { side, guest } = this.#setup;
+    const counters = this.#counters;
+    this.#setup.onResult({ ...test, side, guest, counters, verdict, reason, seconds, output });
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#output = [];
+    this.#reason = '';
+    this.#before = new Map();
+    this.#counters = {};
+  }
+}
+
+/** The exit status of a case's script, in words. */
+export function verdictOf(
+  status: number,
+  reason: string,
+  output: readonly string[],
+  timeoutSeconds: number,
+): Ending {
+  if (status === 0) return { verdict: 'pass', reason: '' };
+  if (status === STATUS_NOT_RUN) {
+    return { verdict: 'not run', reason: reason || 'no reason given' };
+  }
+  if (STATUS_TIMED_OUT.includes(status)) {
+    return { verdict: 'hang', reason: `it was still running after ${timeoutSeconds} s` };
+  }
+  const said = output.findLast((line) => line.trim() !== '')?.trim();
+  return { verdict: 'fail', reason: reason || said || `exit status ${status}` };
+}
