@@ -39,7 +39,13 @@ function readList(path: string | null): string | null {
 function checkNames(options: RunOptions, listText: string | null): void {
   const [suite] = options.suites;
   const tree = suite === 'xfstests' ? options.xfstestsDir : options.blktestsDir;
-  if (suite === 'packaged' || tree === null || !existsSync(join(tree, 'tests'))) return;
+  if (
+    suite === 'packaged' ||
+    suite === 'checker' ||
+    tree === null ||
+    !existsSync(join(tree, 'tests'))
+  )
+    return;
   const names = options.tests.length > 0 ? options.tests : listedTests(listText ?? '');
   const unknown = names.find((name) => !existsSync(join(tree, 'tests', name)));
   if (unknown !== undefined) throw new UsageError(`no test ${unknown} in ${tree}`);

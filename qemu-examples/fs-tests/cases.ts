@@ -3,7 +3,7 @@
  * how a case ended there. Types and their constants only; nothing here does anything.
  */
 
-export const SUITES = ['packaged', 'xfstests', 'blktests'] as const;
+export const SUITES = ['packaged', 'checker', 'xfstests', 'blktests'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export const FILE_SYSTEMS = ['ext4', 'xfs', 'btrfs'] as const;

@@ -7,12 +7,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { mustRun, run } from '../../test/support/bounded-process.ts';
-import { EnvironmentError, UsageError } from './cases.ts';
+import { EnvironmentError, type Suite, UsageError } from './cases.ts';
 import type { RunOptions } from './options.ts';
 import type { TreeLists } from './plan.ts';
 
 const HERE = import.meta.dirname;
 const CLONE_TIMEOUT_MS = 300_000;
+const PACK_TIMEOUT_MS = 30_000;
+const COMPILE_TIMEOUT_MS = 300_000;
 const EXIT_NOT_HERE = 3;
 
 const PUBLIC_GIT = {
@@ -103,9 +105,18 @@ function readLists(folder: string): TreeLists {
   return { xfstests, blktests };
 }
 
-/** The guest's scripts as a tar archive, which QEMU shows as a disk. */
-export async function packPayload(path: string): Promise<void> {
-  await mustRun(['tar', '-C', join(HERE, 'guest'), '-cf', path, '.'], 30_000);
+/** The guest's scripts, and for its suite the disk checker, as a tar archive, which QEMU shows as a disk. */
+export async function packPayload(path: string, suites: readonly Suite[]): Promise<void> {
+  await mustRun(['tar', '-C', join(HERE, 'guest'), '-cf', path, '.'], PACK_TIMEOUT_MS);
+  if (!suites.includes('checker')) return;
+  const { status, stdout, stderr } = await run(
+    ['bash', join(HERE, '../lib/disk-checker.sh')],
+    COMPILE_TIMEOUT_MS,
+  );
+  if (status !== 0)
+    throw new EnvironmentError(stderr.trim().split('\n').at(-1) ?? 'no disk checker');
+  const append = ['tar', '-C', stdout.trim(), '-rf', path, 'disk-checker'];
+  await mustRun(append, PACK_TIMEOUT_MS);
 }
 
 /** The kernel that a user names, checked as far as a file can be. */

@@ -17,6 +17,7 @@ const FREE_BYTES_MIN = 512 * 2 ** 20;
 /** Under TCG on a busy machine the slowest of the packaged cases takes 70 s, of xfstests' integrity list 130. */
 const TIMEOUT_SECONDS: Readonly<Record<Suite, number>> = {
   packaged: 240,
+  checker: 240,
   xfstests: 900,
   blktests: 240,
 };

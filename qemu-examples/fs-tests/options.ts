@@ -14,13 +14,13 @@ interface OptionRow {
 export const optionTable = {
   suite: {
     value: 'NAMES',
-    meaning: 'packaged (the default), xfstests, blktests; several with commas',
+    meaning: 'packaged (the default), checker, xfstests, blktests; several with commas',
   },
-  fs: { value: 'NAMES', meaning: 'ext4, xfs, btrfs (packaged: all; xfstests: ext4,xfs)' },
+  fs: { value: 'NAMES', meaning: 'ext4, xfs, btrfs (xfstests: ext4,xfs; others: all)' },
   group: {
     value: 'NAME',
     meaning:
-      "packaged: all or quick; xfstests: its own groups (quick, auto, …); blktests: its device's cases",
+      "packaged, checker: all or quick; xfstests: its own groups (quick, auto, …); blktests: its device's cases",
   },
   list: { value: 'FILE', meaning: 'tests to run, one a line; # begins a comment' },
   exclude: { value: 'NAMES', meaning: 'tests to leave out, with commas' },

@@ -25,8 +25,6 @@ export const packagedCases: readonly PackagedCase[] = [
   { name: 'dbench', on: 'fs', quick: false },
 ];
 
-export const PACKAGED_GROUPS = ['all', 'quick'] as const;
-
 /** The cases of a group on the bare disk first, then on each file system. */
 export function packagedPlan(group: string, fileSystems: readonly FileSystem[]): TestCase[] {
   const chosen = packagedCases.filter(({ quick }) => quick || group === 'all');

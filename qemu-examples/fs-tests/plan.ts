@@ -3,8 +3,9 @@
  * Pure: the suites' group lists come in as text.
  */
 import { type FileSystem, type Suite, type TestCase, UsageError } from './cases.ts';
+import { checkerCases, checkerPlan } from './checker-cases.ts';
 import type { RunOptions } from './options.ts';
-import { PACKAGED_GROUPS, packagedCases, packagedPlan } from './packaged-cases.ts';
+import { packagedCases, packagedPlan } from './packaged-cases.ts';
 
 /** What the trees have: for xfstests each folder's group.list; for blktests the names of the device cases. */
 export interface TreeLists {
@@ -21,9 +22,13 @@ export interface Asked {
 
 const DEFAULT_FILE_SYSTEMS: Readonly<Record<Suite, readonly FileSystem[]>> = {
   packaged: ['ext4', 'xfs', 'btrfs'],
+  checker: ['ext4', 'xfs', 'btrfs'],
   xfstests: ['ext4', 'xfs'],
   blktests: ['block'],
 };
+
+/** Of the suites whose cases are in this project. */
+const OWN_GROUPS = ['all', 'quick'] as const;
 
 /** Test → groups it is in. */
 export function parseGroupList(folder: string, groupList: string): Map<string, readonly string[]> {
@@ -45,7 +50,8 @@ export function listedTests(listText: string): string[] {
 export function makePlan(asked: Asked, lists: TreeLists): TestCase[] {
   const { options } = asked;
   const cases = options.suites.flatMap((suite) => {
-    if (suite === 'packaged') return planPackaged(asked);
+    if (suite === 'packaged') return planOwn(asked, suite, packagedPlan, packagedCases);
+    if (suite === 'checker') return planOwn(asked, suite, checkerPlan, checkerCases);
     if (suite === 'blktests') return planBlktests(asked, lists);
     return planXfstests(asked, lists);
   });
@@ -69,18 +75,24 @@ function namedTests({ options, listText }: Asked): string[] | null {
   return listText === null ? null : [...new Set(listedTests(listText))];
 }
 
-function planPackaged(asked: Asked): TestCase[] {
+/** A suite whose cases are in this project. */
+function planOwn(
+  asked: Asked,
+  suite: Suite,
+  casesOf: (group: string, fileSystems: readonly FileSystem[]) => TestCase[],
+  all: ReadonlyArray<{ readonly name: string }>,
+): TestCase[] {
   const { group } = asked.options;
-  if (group !== null && !PACKAGED_GROUPS.some((known) => known === group)) {
-    throw new UsageError(`--group=${group}: packaged has ${PACKAGED_GROUPS.join(' and ')}`);
+  if (group !== null && !OWN_GROUPS.some((known) => known === group)) {
+    throw new UsageError(`--group=${group}: ${suite} has ${OWN_GROUPS.join(' and ')}`);
   }
-  const plan = packagedPlan(group ?? 'all', fileSystemsOf('packaged', asked.options));
+  const plan = casesOf(group ?? 'all', fileSystemsOf(suite, asked.options));
   const named = namedTests(asked);
   if (named === null) return plan;
   const unknown = named.find((name) => !plan.some((test) => test.name === name));
   if (unknown === undefined) return plan.filter(({ name }) => named.includes(name));
-  const known = packagedCases.map(({ name }) => name).join(', ');
-  throw new UsageError(`no test ${unknown} in packaged, which has ${known}`);
+  const known = all.map(({ name }) => name).join(', ');
+  throw new UsageError(`no test ${unknown} in ${suite}, which has ${known}`);
 }
 
 function planBlktests(asked: Asked, { blktests }: TreeLists): TestCase[] {

@@ -65,7 +65,7 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
   openResultsFolder(output);
   const known = await knownConditions(setup, { sides, guests, roles });
   const payload = join(workFolder, 'payload.tar');
-  await packPayload(payload);
+  await packPayload(payload, options.suites);
   const { qemu, vcpus, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
   const { accelerator, image } = setup;
   const journal = new Journal(output, known, plan);

@@ -4,7 +4,12 @@
  */
 import type { FileSystem, Suite, TestCase } from './cases.ts';
 
-const BATCH_MAX: Readonly<Record<Suite, number>> = { packaged: 1, xfstests: 12, blktests: 1 };
+const BATCH_MAX: Readonly<Record<Suite, number>> = {
+  packaged: 1,
+  checker: 1,
+  xfstests: 12,
+  blktests: 1,
+};
 
 export class Work {
   readonly #queues: Map<FileSystem, TestCase[]>;

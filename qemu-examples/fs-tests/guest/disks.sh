@@ -21,6 +21,15 @@ make_fs() {
   esac
 }
 
+# check_fs FS DISK: the file system's own check of what is on an unmounted disk.
+check_fs() {
+  case $1 in
+    ext4) e2fsck -fn "$2" ;;
+    xfs) xfs_repair -n "$2" ;;
+    btrfs) btrfs check --readonly "$2" ;;
+  esac
+}
+
 # prepare_disks FS: the disk that keeps its file system over tests gets one; the others are emptied.
 prepare_disks() {
   local role disk

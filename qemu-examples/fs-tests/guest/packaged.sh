@@ -8,14 +8,6 @@ disk=$(disk_of scratch)
 dir=/mnt/scratch
 fio_verify=(--verify=crc32c --verify_fatal=1 --randrepeat=1 --output-format=terse --group_reporting)
 
-check_fs() {
-  case $fs in
-    ext4) e2fsck -fn "$disk" ;;
-    xfs) xfs_repair -n "$disk" ;;
-    btrfs) btrfs check --readonly "$disk" ;;
-  esac
-}
-
 on_fs() {
   make_fs "$fs" "$disk"
   mkdir -p "$dir"
@@ -24,7 +16,7 @@ on_fs() {
   "$@"
   umount "$dir"
   trap - EXIT
-  check_fs
+  check_fs "$fs" "$disk"
 }
 
 # Written data takes room on the host, thrown away data gives it back. The limits are wide: metadata stays.

@@ -36,7 +36,10 @@ describe('what is asked', () => {
 
 describe('what is refused', () => {
   test.each([
-    [['--suite=fstest'], '--suite=fstest: no "fstest", expected packaged, xfstests, blktests'],
+    [
+      ['--suite=fstest'],
+      '--suite=fstest: no "fstest", expected packaged, checker, xfstests, blktests',
+    ],
     [['--fs=ext4,ntfs'], '--fs=ext4,ntfs: no "ntfs", expected ext4, xfs, btrfs'],
     [['--guests=0'], '--guests=0: expected a number from 1 to 64'],
     [['--timeout=1h'], '--timeout=1h: expected a number from 5'],

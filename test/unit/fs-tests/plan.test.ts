@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Suite, type TestCase, UsageError } from '../../../qemu-examples/fs-tests/cases.ts';
+import { checkerCases } from '../../../qemu-examples/fs-tests/checker-cases.ts';
 import { parseCommandLine } from '../../../qemu-examples/fs-tests/options.ts';
 import { packagedCases } from '../../../qemu-examples/fs-tests/packaged-cases.ts';
 import { listedTests, makePlan } from '../../../qemu-examples/fs-tests/plan.ts';
@@ -107,6 +108,27 @@ test('the integrity list has sixty tests, none twice', () => {
   const names = listedTests(readFileSync(join(EXAMPLES, 'lists/integrity.list'), 'utf8'));
   expect(names.length).toBe(60);
   expect(new Set(names).size).toBe(60);
+});
+
+describe('checker', () => {
+  test('the device once, a file on each file system', () => {
+    expect(plan(['--suite=checker', '--fs=xfs,btrfs', '--group=quick'])).toEqual([
+      ...['checker block device', 'checker xfs file', 'checker btrfs file'],
+    ]);
+    expect(plan(['--suite=checker'])).toContain('checker ext4 file-bytes');
+  });
+
+  test('each case is one of the script', () => {
+    const script = readFileSync(join(EXAMPLES, 'guest/checker.sh'), 'utf8');
+    for (const { name } of checkerCases) {
+      expect(script).toMatch(new RegExp(`^  (\\S+ \\| )?${name}( \\| \\S+)?\\)`, 'm'));
+    }
+  });
+
+  test('a case that it does not have is refused', () => {
+    expect(() => plan(['--suite=checker', 'disk'])).toThrow('no test disk in checker, which has');
+    expect(() => plan(['--suite=checker', '--group=auto'])).toThrow('checker has all and quick');
+  });
 });
 
 test('disks are those that the cases use', () => {
