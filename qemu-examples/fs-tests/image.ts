@@ -86,7 +86,10 @@ async function fetchTree(tree: keyof typeof PUBLIC_GIT): Promise<string> {
     await mustRun(clone, CLONE_TIMEOUT_MS);
     await mustRun(['mv', '-T', partial, cache], CLONE_TIMEOUT_MS);
   } catch (error) {
-    const said = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);
+    const lines = String(error instanceof Error ? error.message : error)
+      .trim()
+      .split('\n');
+    const said = lines.find((line) => line.startsWith('fatal: ')) ?? lines.at(-1);
     throw new EnvironmentError(
       `${tree} cannot be fetched from ${url} (${said}); give its tree with --${tree}-dir=DIR`,
     );
