@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpAddress, hostAndPort } from '../control/http-address.ts';
 import type { HttpListener, HttpParts } from '../control/http-server.ts';
 import type { RpcCall } from '../control/rpc-session.ts';
+import type { ResultOf } from '../control/schema/methods.ts';
 import type { Log } from '../log.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { makeRunDirectory } from './run-directory.ts';
@@ -13,6 +14,8 @@ import { makeRunDirectory } from './run-directory.ts';
 /** A process that has handed over ends at once; its port is free when it has. */
 const PORT_WAIT_MS = 10_000;
 const PORT_LOOK_MS = 20;
+/** Of a question that no client has asked. */
+const NO_TRANSPORT = { send() {}, unreadBytes: 0 };
 /** Tells a process that takes over which port was chosen, so that open pages find it. */
 const PORT_VARIABLE = 'VLOOP_HTTP_PORT';
 
@@ -51,6 +54,10 @@ async function partsFor(address: HttpAddress, call: RpcCall, log: Log): Promise<
     address,
     token: runDirectoryToken(tokenOf, log) ?? newToken(),
     open: (transport) => new RpcSession(call, transport),
+    async metrics() {
+      const nobody = new RpcSession(call, NO_TRANSPORT);
+      return (await call('get_metrics', {}, nobody)) as ResultOf<'get_metrics'>;
+    },
     refused(reason, from) {
       log.warn({ reason, from }, 'a client of the page was refused; more of the same is not told');
     },

@@ -103,6 +103,7 @@ export function diskStatsOf(name: string, figures: SharedFigures, nowMs: number)
     return {
       queue,
       ...countsOf(figures.countersOf(queue), nowMs),
+      time_ms: perOp((op) => new Latencies().add(latencies, op).sumNs / 1e6),
       latency: perOp((op) => bucketsOf(new Latencies().add(latencies, op))),
     };
   });

@@ -37,6 +37,10 @@ export function dispatchTo(target: ControlTarget): RpcCall {
     get_version: () => ({ version: target.version, pid: target.pid, http: target.http() }),
     disk_list: async () =>
       await Promise.all(target.disks().map((disk) => disk.methods.disk_get_status(named(disk)))),
+    get_metrics: async () => {
+      const { metricsOfTarget } = await import('./metrics.ts');
+      return await metricsOfTarget(target);
+    },
     subscribe: (params, session) =>
       subscribe(target.events, session, (params as ParamsOf<'subscribe'>).events ?? EVENT_NAMES),
   };

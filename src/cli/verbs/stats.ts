@@ -2,6 +2,7 @@
  * `vloop stats`: what disks have counted since they were made, as a table or as JSON.
  */
 import type { DiskStats } from '../../control/schema/disk-stats.ts';
+import { version } from '../version.ts';
 import { tableLines } from './columns.ts';
 import { bytesText, timeText } from './figures-text.ts';
 import { pickDisk, withDisks } from './processes.ts';
@@ -85,6 +86,7 @@ export const statsVerb: Verb = {
   summary: 'what disks have counted: requests, bytes, latencies',
   words: '[DISK…]',
   options: {
+    prometheus: { value: null, meaning: 'as Prometheus metrics' },
     json: { value: null, short: 'J', meaning: 'as JSON, with all that is counted' },
     help: { value: null, short: 'h', meaning: 'print this, and exit' },
   },
@@ -96,6 +98,11 @@ export const statsVerb: Verb = {
       );
       return await Promise.all(asked);
     });
+    if (values['prometheus'] === true) {
+      const { metricsOf } = await import('../../control/metrics.ts');
+      process.stdout.write((await metricsOf(stats, version())).text);
+      return 0;
+    }
     const text =
       values['json'] === true
         ? `${JSON.stringify({ disks: stats }, null, 3)}\n`

@@ -82,10 +82,23 @@ const OPS = ['read', 'write', 'flush', 'discard', 'write_zeroes'] as const;
 const queueStats = {
   type: 'object',
   additionalProperties: false,
-  required: ['queue', ...COUNT_NAMES, 'latency'],
+  required: ['queue', ...COUNT_NAMES, 'time_ms', 'latency'],
   properties: {
     queue: COUNT,
     ...counts,
+    time_ms: {
+      type: 'object',
+      additionalProperties: false,
+      required: OPS,
+      description: 'milliseconds that all requests of an operation took together',
+      properties: {
+        read: NUMBER,
+        write: NUMBER,
+        flush: NUMBER,
+        discard: NUMBER,
+        write_zeroes: NUMBER,
+      },
+    },
     latency: {
       type: 'object',
       additionalProperties: false,

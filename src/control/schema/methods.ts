@@ -54,6 +54,20 @@ export const methods = {
       },
     },
   },
+  get_metrics: {
+    summary: 'Prometheus metrics of all disks of this process',
+    of: 'process',
+    params: NO_PARAMS,
+    result: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['type', 'text'],
+      properties: {
+        type: { type: 'string', description: 'the content type' },
+        text: { type: 'string', description: 'the exposition' },
+      },
+    },
+  },
   disk_list: {
     summary: 'all disks',
     of: 'process',
