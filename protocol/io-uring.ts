@@ -125,6 +125,7 @@ export const IORING_ENTER_EXT_ARG = 1 << 3;
 export const IORING_ENTER_REGISTERED_RING = 1 << 4;
 
 export const IORING_REGISTER_FILES = 2;
+export const IORING_REGISTER_FILES_UPDATE = 6;
 export const IORING_REGISTER_RING_FDS = 20;
 
 export const IORING_OFF_SQ_RING = 0;

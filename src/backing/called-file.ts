@@ -42,7 +42,8 @@ const PAUSE_US = 100_000;
 export class CalledFile implements BackingPort {
   readonly #fd: number;
   readonly #engine: BackingPort;
-  readonly #reads: boolean;
+  /** See CalledFileOptions; may change while nothing is in flight. */
+  reads: boolean;
   readonly #iovecBytes: CalledFileOptions['iovecBytes'];
   readonly #now: ClockUs;
   readonly #results = new ResultQueue();
@@ -54,7 +55,7 @@ export class CalledFile implements BackingPort {
   constructor(options: CalledFileOptions) {
     this.#fd = options.fd;
     this.#engine = options.engine;
-    this.#reads = options.reads;
+    this.reads = options.reads;
     this.#iovecBytes = options.iovecBytes;
     this.#now = options.now;
   }
@@ -64,7 +65,7 @@ export class CalledFile implements BackingPort {
     const leave =
       operation === IO_FDATASYNC ||
       operation === IO_FALLOCATE ||
-      (isRead ? !this.#reads : (flags & IO_FLAG_DSYNC) !== 0);
+      (isRead ? !this.reads : (flags & IO_FLAG_DSYNC) !== 0);
     if (leave || this.#isLarge(operation, place, length) || (!isRead && this.#isPaused())) {
       this.#engine.submit(operation, tag, place, length, flags);
       return;

@@ -31,7 +31,7 @@ export interface EngineChoice {
 export function chooseEngine(facts: EngineFacts): EngineChoice | string {
   const engine = engineFor(facts);
   if (typeof engine === 'string') return engine;
-  return { ...engine, ...pathFor(facts, engine.engine) };
+  return { ...engine, ...choosePath({ ...facts, engine: engine.engine }) };
 }
 
 function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineReason'> | string {
@@ -55,8 +55,14 @@ function engineFor(facts: EngineFacts): Pick<EngineChoice, 'engine' | 'engineRea
       };
 }
 
-function pathFor(facts: EngineFacts, engine: Engine): Pick<EngineChoice, 'path' | 'pathReason'> {
-  const { requestedPath, direct, inMemory, readsWithoutWaiting } = facts;
+export type PathFacts = Pick<
+  EngineFacts,
+  'requestedPath' | 'direct' | 'inMemory' | 'readsWithoutWaiting'
+> & { readonly engine: Engine };
+
+/** The path by which an engine's data go, as for the whole choice. */
+export function choosePath(facts: PathFacts): Pick<EngineChoice, 'path' | 'pathReason'> {
+  const { requestedPath, engine, direct, inMemory, readsWithoutWaiting } = facts;
   if (requestedPath === 'engine')
     return { path: 'engine', pathReason: 'asked for by --io-path=engine' };
   if (requestedPath === 'calls')

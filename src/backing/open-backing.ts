@@ -3,26 +3,41 @@
  * locked against a second writer, direct or buffered by the loop driver's rule, with the reason.
  */
 import { EACCES, EAGAIN, EINVAL, TMPFS_MAGIC } from '../../protocol/linux.ts';
-import { decideDirectIo } from '../loop/direct-io.ts';
-import { closeFile, type FileFacts, inspectFile, lockFile, openFile } from '../sys/block-file.ts';
+import { type DirectIoDecision, decideDirectIo } from '../loop/direct-io.ts';
+import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
+import {
+  closeFile,
+  type FileFacts,
+  inspectFile,
+  lockFile,
+  openFile,
+  openFilePath,
+} from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 
 export interface BackingOptions {
   readonly path: string;
   readonly readOnly: boolean;
-  readonly directIo: 'on' | 'off' | 'auto';
-  readonly blockSizeBytes: number;
+  readonly settings: DiskSettings;
   /** Locked from here on; else the lock is taken while a vring runs (running-lock.ts). */
   readonly lock: boolean;
   /** See DirectIoFacts. */
   readonly bufferedTransfer: string | null;
+  /** How long a lock that another process has is waited for. */
+  readonly lockWaitMs?: number;
 }
 
 export interface OpenBacking {
   readonly path: string;
   readonly fd: number;
+  /** At the opening. */
   readonly fileSizeBytes: number;
   readonly kind: 'regular' | 'block';
+  readonly readOnly: boolean;
+  /** See DirectIoFacts. */
+  readonly bufferedTransfer: string | null;
+  /** As asked for; what follows is what came of it. */
+  readonly settings: DiskSettings;
   readonly direct: boolean;
   readonly directReason: string;
   readonly memoryAlignBytes: number;
@@ -49,9 +64,9 @@ function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'EUNKNOWN';
 }
 
-function openOrExplain(path: string, readOnly: boolean, direct: boolean): number {
+function openOrExplain(path: string, open: () => number, readOnly = false): number {
   try {
-    return openFile(path, { readOnly, direct });
+    return open();
   } catch (error) {
     const code = errorCode(error);
     const advice =
@@ -74,17 +89,25 @@ function openOrExplain(path: string, readOnly: boolean, direct: boolean): number
 const LOCK_WAIT_MS = 2000;
 const LOCK_RETRY_MS = 5;
 
-function lockInTime(fd: number, exclusive: boolean): number {
+function lockInTime(fd: number, exclusive: boolean, limitMs: number): number {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   for (let waitedMs = 0; ; waitedMs += LOCK_RETRY_MS) {
     const result = lockFile(fd, exclusive);
-    if ((result !== -EAGAIN && result !== -EACCES) || waitedMs >= LOCK_WAIT_MS) return result;
+    if ((result !== -EAGAIN && result !== -EACCES) || waitedMs >= limitMs) return result;
     Atomics.wait(sleeper, 0, 0, LOCK_RETRY_MS);
   }
 }
 
-function lockOrExplain(fd: number, path: string, readOnly: boolean): void {
-  const result = lockInTime(fd, !readOnly);
+/** Throws BackingError when another process has the lock, by the end of the time. */
+export function lockBacking(
+  fd: number,
+  {
+    path,
+    readOnly,
+    lockWaitMs = LOCK_WAIT_MS,
+  }: Pick<BackingOptions, 'path' | 'readOnly' | 'lockWaitMs'>,
+): void {
+  const result = lockInTime(fd, !readOnly, lockWaitMs);
   if (result === -EAGAIN || result === -EACCES) {
     const who = readOnly
       ? 'another process is writing it'
@@ -120,46 +143,68 @@ function tryDirect(path: string, readOnly: boolean): number {
   }
 }
 
+/** What another setting would make of a file that is open. Throws BackingError when it cannot be looked at. */
+export function decideAgain(
+  { fd, path, readOnly, inMemory, bufferedTransfer }: OpenBacking,
+  settings: DiskSettings,
+): DirectIoDecision {
+  const wanted = settings.directIo !== 'off' && !inMemory && bufferedTransfer === null;
+  const probeFd = wanted ? openOrExplain(path, () => tryDirect(openFilePath(fd), readOnly)) : -1;
+  if (probeFd >= 0) closeFile(probeFd);
+  const openResult = wanted ? Math.min(probeFd, 0) : -EINVAL;
+  const facts = inspectFile(fd, openFilePath(fd));
+  return decide(facts, { settings, bufferedTransfer }, inMemory, openResult);
+}
+
+function decide(
+  facts: FileFacts,
+  { settings, bufferedTransfer }: Pick<BackingOptions, 'settings' | 'bufferedTransfer'>,
+  inMemory: boolean,
+  openResult: number,
+): DirectIoDecision {
+  const { directIo: requested, blockSizeBytes, offsetBytes } = settings;
+  return decideDirectIo({
+    requested,
+    blockSizeBytes,
+    offsetBytes,
+    directMemoryAlignBytes: facts.directMemoryAlignBytes,
+    directOffsetAlignBytes: facts.directOffsetAlignBytes,
+    logicalSectorBytes: facts.logicalSectorBytes,
+    inMemory,
+    bufferedTransfer,
+    openResult,
+  });
+}
+
 /** Opens, locks and inspects. Throws BackingError; closes everything it opened when it does. */
 export function openBacking(options: BackingOptions): OpenBacking {
-  const { path, readOnly, blockSizeBytes } = options;
-  let fd = openOrExplain(path, readOnly, false);
+  const { path, readOnly, settings } = options;
+  let fd = openOrExplain(path, () => openFile(path, { readOnly, direct: false }), readOnly);
   try {
     const facts = inspectFile(fd, path);
     const kind = requireDiskKind(facts, path);
     // A block device's node lies in devtmpfs, which says nothing of where its bytes are.
     const inMemory = kind === 'regular' && facts.fileSystemMagic === TMPFS_MAGIC;
-    const wanted = options.directIo !== 'off' && !inMemory && options.bufferedTransfer === null;
+    const { bufferedTransfer } = options;
+    const wanted = settings.directIo !== 'off' && !inMemory && bufferedTransfer === null;
     const directFd = wanted ? tryDirect(path, readOnly) : -EINVAL;
-    const decision = decideDirectIo({
-      requested: options.directIo,
-      blockSizeBytes,
-      offsetBytes: 0,
-      directMemoryAlignBytes: facts.directMemoryAlignBytes,
-      directOffsetAlignBytes: facts.directOffsetAlignBytes,
-      logicalSectorBytes: facts.logicalSectorBytes,
-      inMemory,
-      bufferedTransfer: options.bufferedTransfer,
-      openResult: Math.min(directFd, 0),
-    });
+    const decision = decide(facts, options, inMemory, Math.min(directFd, 0));
     if (directFd >= 0) {
       closeFile(decision.direct ? fd : directFd);
       if (decision.direct) fd = directFd;
     }
-    if (options.directIo === 'on' && !decision.direct) {
+    if (settings.directIo === 'on' && !decision.direct) {
       throw new BackingError('EINVAL', `--direct-io=on: ${path}: ${decision.reason}`);
     }
-    if (options.lock) lockOrExplain(fd, path, readOnly);
-    if (facts.sizeBytes < blockSizeBytes) {
-      throw new BackingError(
-        'EINVAL',
-        `backing file ${path}: size=${facts.sizeBytes} bytes, expected at least one block of ${blockSizeBytes} (truncate -s 10G ${path})`,
-      );
-    }
+    if (options.lock) lockBacking(fd, options);
+    requireBlock(path, facts.sizeBytes, settings);
     return {
       path,
       fd,
       kind,
+      readOnly,
+      bufferedTransfer,
+      settings,
       fileSizeBytes: facts.sizeBytes,
       direct: decision.direct,
       directReason: decision.reason,
@@ -167,12 +212,26 @@ export function openBacking(options: BackingOptions): OpenBacking {
       offsetAlignBytes: decision.offsetAlignBytes,
       inMemory,
       readsWithoutWaiting: facts.readsWithoutWaiting,
-      hostBlockBytes: hostBlock(facts, blockSizeBytes),
+      hostBlockBytes: hostBlock(facts, settings.blockSizeBytes),
     };
   } catch (error) {
     closeFile(fd);
     throw error;
   }
+}
+
+/** Throws BackingError when the disk would have no block. */
+export function requireBlock(path: string, fileSizeBytes: number, settings: DiskSettings): void {
+  if (diskSizeBytes({ fileSizeBytes, ...settings }) > 0) return;
+  const { offsetBytes, sizeLimitBytes, blockSizeBytes } = settings;
+  const part = [
+    offsetBytes === 0 ? '' : ` from offset=${offsetBytes} on`,
+    sizeLimitBytes === 0 ? '' : ` within size_limit=${sizeLimitBytes}`,
+  ].join('');
+  throw new BackingError(
+    'EINVAL',
+    `backing file ${path}: size=${fileSizeBytes} bytes, expected at least one block of ${blockSizeBytes}${part} (truncate -s 10G ${path})`,
+  );
 }
 
 /** A power of two between the disk's own block and 64 KiB: some file systems report their stripe. */

@@ -44,6 +44,10 @@ export class RunningLock {
     this.#events = events;
   }
 
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** null, or why not: then another process has the file. */
   async take(): Promise<string | null> {
     if (this.#held) return null;

@@ -2,23 +2,22 @@
  * A served disk behind the control plane's port: what each method means for its parts.
  */
 import { resolve } from 'node:path';
-import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { featureNames } from '../blk/features.ts';
 import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import type { ParamsOf } from '../control/schema/methods.ts';
+import { nextState } from '../loop/lifecycle.ts';
 import type { TransferAnswer } from '../worker/messages.ts';
 import { decodeWord } from '../worker/session-state.ts';
+import { capacityBytes, QUIESCE_LIMIT_MS, requireFile, requireState } from './change-disk.ts';
 import { seeingMethods } from './disk-seeing.ts';
+import { settingsMethods } from './disk-settings-control.ts';
 import { takeNewSize } from './resize.ts';
 import type { ServedDisk } from './served-disk.ts';
 
-/** How long requests in flight may take to end when a disk is to stand still. */
-const QUIESCE_LIMIT_MS = 5000;
-
 export function controlledDisk(served: ServedDisk): ControlledDisk {
   const { name, open, socket } = served;
-  const words = [open.backing === null ? null : open.name, socket.path];
+  const words = [open.backing?.path ?? null, socket.path];
   const aliases = words.filter((word) => word !== null).flatMap((path) => [path, resolve(path)]);
   return { name, aliases, methods: methodsOf(served) };
 }
@@ -30,27 +29,31 @@ function methodsOf(served: ServedDisk): DiskMethods {
     disk_get_status: () => statusOf(served),
     ...seeingMethods(served),
     async disk_quiesce({ timeout_ms = QUIESCE_LIMIT_MS }) {
-      const refusal = await freeze.quiesce(timeout_ms);
+      requireState(served, 'quiesce');
+      const refusal = await open.turn.take(() => freeze.quiesce(timeout_ms));
       if (refusal !== null) throw new ControlError('EBUSY', `${refusal}: the disk goes on`);
       emit('disk_quiesced');
       return null;
     },
     async disk_resume() {
       if (!freeze.quiesced) throw new ControlError('EINVAL', 'the disk does not stand still');
-      await freeze.resume();
+      await open.turn.take(() => freeze.resume());
       emit('disk_resumed');
       return null;
     },
     async disk_set_capacity() {
-      if (open.backing === null)
-        throw new ControlError('EINVAL', 'a disk in memory keeps its size');
-      const oldBytes = sizeOf(served);
+      requireState(served, 'set_capacity');
+      requireFile(served);
+      const oldBytes = capacityBytes(served);
       await takeNewSize(served);
-      return { size: sizeOf(served), old_size: oldBytes };
+      return { size: capacityBytes(served), old_size: oldBytes };
     },
     disk_transfer_ioctl: (params) => transferIoctl(served, params),
+    ...settingsMethods(served, () => statusOf(served)),
     disk_detach({ force = false }) {
-      if (force) server.stop();
+      requireState(served, 'clear');
+      const next = nextState('bound', 'clear', !force && server.connection !== null);
+      if (next === 'rundown') server.stop();
       else server.finish();
       return { state: server.stopping ? 'rundown' : 'autoclear' };
     },
@@ -68,14 +71,11 @@ async function transferIoctl(
   });
 }
 
-function sizeOf({ open }: ServedDisk): number {
-  return open.disk.shape.capacitySectors * SECTOR_SIZE;
-}
-
 function statusOf(served: ServedDisk): DiskStatus {
   const { name, open, socket, server } = served;
   const { backing, choice, disk, transfer, workers } = open;
   const { shape } = disk;
+  const { offsetBytes = 0, sizeLimitBytes = 0 } = backing?.settings ?? {};
   return {
     name,
     state: server.stopping ? 'rundown' : 'bound',
@@ -83,12 +83,12 @@ function statusOf(served: ServedDisk): DiskStatus {
     quiesced: disk.freeze.quiesced,
     autoclear: server.finishing,
     connections: server.taken.connections,
-    back_file: backing === null ? null : resolve(open.name),
+    back_file: backing === null ? null : resolve(backing.path),
     socket: socket.path === null ? null : resolve(socket.path),
     pid: process.pid,
-    size: sizeOf(served),
-    offset: 0,
-    size_limit: 0,
+    size: capacityBytes(served),
+    offset: offsetBytes,
+    size_limit: sizeLimitBytes,
     block_size: shape.blockSizeBytes,
     read_only: shape.readOnly,
     direct_io: backing?.direct ?? false,

@@ -2,24 +2,24 @@
  * Opens a disk as the options ask for it: the backing file, the shape that the guest sees, the workers.
  */
 import { createHash } from 'node:crypto';
-import { fdatasync, realpathSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { realpathSync } from 'node:fs';
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
-import { chooseEngine, type EngineChoice } from '../backing/choose-engine.ts';
+import { chooseEngine, choosePath, type EngineChoice } from '../backing/choose-engine.ts';
 import { BackingError, type OpenBacking, openBacking } from '../backing/open-backing.ts';
-import { type LockCalls, type LockEvents, RunningLock } from '../backing/running-lock.ts';
+import type { LockEvents, RunningLock } from '../backing/running-lock.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
-import { diskSizeBytes } from '../loop/geometry.ts';
+import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
 import { probeAio } from '../sys/aio.ts';
-import { dropCachedPages, lockFile, unlockFile } from '../sys/block-file.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
 import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
 import type { PreparedTransfer } from '../transfer/open-transfer.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';
 import { LoopWorkers, type WorkerEvents, type WorkerSettings } from '../worker/loop-workers.ts';
+import { leaseOf } from './disk-lease.ts';
 import type { DiskOptions } from './options.ts';
+import { Turn } from './turn.ts';
 
 export interface DiskEvents extends Omit<WorkerEvents, 'onMiss'>, LockEvents {
   /** The front-end could truncate memory that it has shared. */
@@ -28,9 +28,15 @@ export interface DiskEvents extends Omit<WorkerEvents, 'onMiss'>, LockEvents {
 
 export interface OpenDisk {
   readonly name: string;
-  /** Null: the disk is in memory. */
-  readonly backing: OpenBacking | null;
-  readonly choice: EngineChoice;
+  /** Null: the disk is in memory. Another one when settings or the file have changed; its fd is always the same. */
+  backing: OpenBacking | null;
+  choice: EngineChoice;
+  /** Null: the file is locked from start to end. */
+  readonly lease: RunningLock | null;
+  /** End it when its front-end has gone: at the start. */
+  readonly autoclear: boolean;
+  /** What changes the disk: one at a time. */
+  readonly turn: Turn;
   readonly disk: LoopDisk;
   readonly workers: LoopWorkers;
   /** What data go through on their way; null: they stay as they are. */
@@ -67,6 +73,37 @@ function aioRefusal(): string | null {
   return errno >= 0 ? null : `Linux AIO is not to be had either (${errnoName(errno)})`;
 }
 
+/** What the command line asks for. */
+function settingsOf(options: DiskOptions): DiskSettings {
+  const { offsetBytes, sizeLimitBytes, blockSizeBytes, directIo } = options;
+  return { offsetBytes, sizeLimitBytes, blockSizeBytes, directIo };
+}
+
+/** The path that another use of the file takes; the engine stays. Or why that cannot be. */
+export function chooseAgain(
+  { choice }: Pick<OpenDisk, 'choice'>,
+  { direct, inMemory, readsWithoutWaiting }: OpenBacking,
+): EngineChoice | string {
+  const { engine, engineReason } = choice;
+  if (engine === 'native' && !direct) {
+    return 'the engine is Linux AIO (--aio=native), which is asynchronous for direct I/O only: this would be buffered';
+  }
+  const pathAsked = choice.pathReason.startsWith('asked for');
+  const path = choosePath({
+    requestedPath: !pathAsked ? 'auto' : choice.path === 'engine' ? 'engine' : 'calls',
+    engine,
+    direct,
+    inMemory,
+    readsWithoutWaiting,
+  });
+  return { engine, engineReason, ...path };
+}
+
+/** What the guest is told as its physical block: at least its logical one. */
+export function physicalBlockBytes(hostBlockBytes: number, blockSizeBytes: number): number {
+  return Math.max(hostBlockBytes, blockSizeBytes);
+}
+
 function engineFor(options: DiskOptions, backing: OpenBacking | null): EngineChoice {
   const refusal = uringRefusal();
   const choice = chooseEngine({
@@ -99,19 +136,21 @@ function shapeOf(
   backing: OpenBacking | null,
   transfer: PreparedTransfer | null,
 ): DiskShape {
-  const { blockSizeBytes, readOnly, queueCount, rangesMax, blkFile } = options;
+  const { readOnly, queueCount, rangesMax, blkFile } = options;
+  const { blockSizeBytes } = backing?.settings ?? options;
   const sizeBytes = diskSizeBytes({
     fileSizeBytes: backing?.fileSizeBytes ?? options.memoryBytes,
-    offsetBytes: 0,
-    sizeLimitBytes: 0,
-    blockSizeBytes,
+    ...(backing?.settings ?? settingsOf(options)),
   });
-  const hostBlockBytes = backing?.hostBlockBytes ?? MEMORY_BLOCK_BYTES;
+  const physical = physicalBlockBytes(
+    backing?.hostBlockBytes ?? MEMORY_BLOCK_BYTES,
+    blockSizeBytes,
+  );
   return {
     capacitySectors: sizeBytes / SECTOR_SIZE,
     blockSizeBytes,
-    physicalBlockBytes: hostBlockBytes,
-    discardGranularityBytes: hostBlockBytes,
+    physicalBlockBytes: physical,
+    discardGranularityBytes: physical,
     readOnly,
     discard: transfer?.traits.discard ?? true,
     zeroesUnmap: transfer === null,
@@ -137,37 +176,39 @@ function sameShape(ours: DiskShape, { backing, shape }: AdoptedFile): DiskShape 
 /** A disk in memory gives whole pages back. */
 const MEMORY_BLOCK_BYTES = 4096;
 
-function leaseOf(
-  { path, fd, kind, direct }: OpenBacking,
-  { readOnly }: DiskShape,
-  workers: LoopWorkers,
-  events: LockEvents,
-): RunningLock {
-  const calls: LockCalls = {
-    lock: () => lockFile(fd, !readOnly),
-    unlock: () => unlockFile(fd),
-    sync: () => syncFile(fd),
-    // File systems that hosts share see to it themselves; a block device's cache knows of no other host.
-    forgetCached() {
-      if (kind === 'block' && !direct) dropCachedPages(fd);
+function workerSettings(
+  options: DiskOptions,
+  { backing, choice, transfer }: Pick<OpenDisk, 'backing' | 'choice' | 'transfer'>,
+  shape: DiskShape,
+): WorkerSettings {
+  const { capacitySectors, blockSizeBytes, readOnly, rangesMax, serial } = shape;
+  return {
+    queueCount: options.queueCount,
+    memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
+    backing: {
+      fd: backing?.fd ?? -1,
+      memoryAddress: backing === null ? mapDiskMemory(options.memoryBytes) : 0,
+      sizeBytes: capacitySectors * SECTOR_SIZE,
+      engine: choice.engine,
+      path: choice.path,
+      fileOffsetBytes: backing?.settings.offsetBytes ?? 0,
+      direct: backing?.direct ?? false,
+      memoryAlignBytes: backing?.memoryAlignBytes ?? 1,
+      offsetAlignBytes: backing?.offsetAlignBytes ?? 1,
     },
-    wait: (milliseconds) => sleep(milliseconds),
+    transfer: transfer?.birth ?? null,
+    limits: {
+      capacitySectors,
+      blockSizeBytes,
+      readOnly,
+      rangesMax,
+      discard: false,
+      writeZeroes: false,
+    },
+    serial,
+    cpus: options.cpus,
+    pollUs: options.pollUs,
   };
-  return new RunningLock(path, calls, {
-    onTaken: () => events.onTaken(),
-    onGivenUp: () => events.onGivenUp(),
-    onSyncFailed(errno) {
-      if (!direct && workers.flushErrno === 0) workers.flushErrno = errno;
-      events.onSyncFailed(errno);
-    },
-  });
-}
-
-/** In a thread of Node's own: it may take as long as there is to write. 0, or -errno. */
-function syncFile(fd: number): Promise<number> {
-  return new Promise((resolve) => {
-    fdatasync(fd, (error) => resolve(error?.errno ?? 0));
-  });
 }
 
 /**
@@ -180,7 +221,7 @@ export function openDisk(
   adopted: AdoptedFile | null = null,
   transfer: PreparedTransfer | null = null,
 ): OpenDisk {
-  const { blkFile, readOnly, directIo, blockSizeBytes, queueCount, lock } = options;
+  const { blkFile, readOnly, lock } = options;
   const backing =
     adopted?.backing ??
     (blkFile === null
@@ -188,46 +229,36 @@ export function openDisk(
       : openBacking({
           path: blkFile,
           readOnly,
-          directIo,
-          blockSizeBytes,
+          settings: settingsOf(options),
           lock: lock === 'always',
           bufferedTransfer: transfer === null || transfer.traits.directIo ? null : transfer.name,
         }));
   const choice = engineFor(options, backing);
   const own = shapeOf(options, backing, transfer);
   const shape = adopted === null ? own : sameShape(own, adopted);
-  const settings: WorkerSettings = {
-    queueCount,
-    memorySlotCount: VHOST_USER_MAX_RAM_SLOTS,
-    backing: {
-      fd: backing?.fd ?? -1,
-      memoryAddress: backing === null ? mapDiskMemory(options.memoryBytes) : 0,
-      sizeBytes: shape.capacitySectors * SECTOR_SIZE,
-      engine: choice.engine,
-      path: choice.path,
-      direct: backing?.direct ?? false,
-      memoryAlignBytes: backing?.memoryAlignBytes ?? 1,
-      offsetAlignBytes: backing?.offsetAlignBytes ?? 1,
-    },
-    transfer: transfer?.birth ?? null,
-    limits: {
-      capacitySectors: shape.capacitySectors,
-      blockSizeBytes,
-      readOnly,
-      rangesMax: shape.rangesMax,
-      discard: false,
-      writeZeroes: false,
-    },
-    serial: shape.serial,
-    cpus: options.cpus,
-    pollUs: options.pollUs,
-  };
+  const settings = workerSettings(options, { backing, choice, transfer }, shape);
   const workers = LoopWorkers.start(options.workerCount, settings, {
     ...events,
     onMiss: (vring, pages) => disk.onMiss(vring, pages),
   });
   const lease =
-    lock === 'running' && backing !== null ? leaseOf(backing, shape, workers, events) : null;
+    lock === 'running' && backing !== null
+      ? leaseOf(backing, () => open.backing!, workers, events)
+      : null;
   const disk = new LoopDisk(shape, workers, { onShrinkable: events.onShrinkable, lease });
-  return { name: blkFile ?? 'memory', backing, choice, disk, workers, transfer };
+  const name = blkFile ?? 'memory';
+  const { autoclear } = options;
+  const turn = new Turn();
+  const open: OpenDisk = {
+    name,
+    backing,
+    choice,
+    disk,
+    workers,
+    transfer,
+    lease,
+    autoclear,
+    turn,
+  };
+  return open;
 }

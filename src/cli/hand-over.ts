@@ -152,7 +152,7 @@ export class HandOver {
     const stands = await this.#pause();
     stands.forEach(({ shape }, i) => {
       if (shape === opened[i]!.shape) return;
-      throw new HandOverError('the disk has got another size meanwhile: ask again');
+      throw new HandOverError('the disk was changed meanwhile: ask again');
     });
     const start: StartStep = {
       step: 'start',

@@ -64,6 +64,14 @@ export function bytesOf(text: string): number {
   return Number.isSafeInteger(bytes) ? bytes : Number.NaN;
 }
 
+/** Any number of bytes, 0 as well. */
+export function bytes(values: Values, name: OptionName): number {
+  const value = withDefault(values, name);
+  const parsed = bytesOf(value);
+  if (!Number.isNaN(parsed)) return parsed;
+  throw new OptionsError(`--${name}=${value}: expected a number of bytes, as 32256, 64M or 1GiB`);
+}
+
 export function size(values: Values, name: OptionName): number {
   const value = withDefault(values, name);
   const bytes = bytesOf(value);

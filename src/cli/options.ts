@@ -17,6 +17,7 @@ import { LOG_LEVELS, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
 import type { TransferRequest } from '../transfer/open-transfer.ts';
 import {
+  bytes,
   cpuList,
   diskName,
   httpAddress,
@@ -46,6 +47,10 @@ export interface DiskOptions {
   readonly aio: 'auto' | Engine;
   readonly ioPath: 'auto' | 'engine' | 'calls';
   readonly serial: string | null;
+  /** Where the disk begins in the file. */
+  readonly offsetBytes: number;
+  /** Most bytes of the file that are shown; 0: all. */
+  readonly sizeLimitBytes: number;
   readonly blockSizeBytes: number;
   readonly queueCount: number;
   /** Of one discard or write-zeroes request. */
@@ -55,6 +60,8 @@ export interface DiskOptions {
   readonly cpus: readonly number[];
   /** -1: adaptive. */
   readonly pollUs: number;
+  /** End when the front-end has gone, and no other one is connected. */
+  readonly autoclear: boolean;
   /** When the file is locked: always, or while a vring runs. */
   readonly lock: 'always' | 'running';
   /** What data go through on their way; null: they stay as they are. */
@@ -202,6 +209,9 @@ function sharedDiskOptions(
     aio: oneOf(values, 'aio', ['auto', 'io_uring', 'native', 'threads']),
     ioPath: oneOf(values, 'io-path', ['auto', 'engine', 'calls']),
     serial: serial(values),
+    offsetBytes: bytes(values, 'offset'),
+    sizeLimitBytes: bytes(values, 'size-limit'),
+    autoclear: values.autoclear === true,
     blockSizeBytes: Number(oneOf(values, 'block-size', BLOCK_SIZES.map(String))),
     queueCount,
     rangesMax: integer(values, 'max-ranges', 1, RANGES_MAX),

@@ -33,27 +33,36 @@ export function resizeOnHangUp(disks: readonly ResizableDisk[], end: () => void)
 }
 
 /** Takes the new size, tells the front-end, and says in the log what happened: `quietly`, only news. */
-export async function takeNewSize(
-  { open, server, log, emit }: ResizableDisk,
-  quietly = false,
-): Promise<void> {
-  const { backing, disk } = open;
+export async function takeNewSize(served: ResizableDisk, quietly = false): Promise<void> {
+  await served.open.turn.take(() => takeSize(served, quietly));
+}
+
+async function takeSize(served: ResizableDisk, quietly: boolean): Promise<void> {
+  const { backing, disk } = served.open;
   if (backing === null) {
-    log.info('a disk in memory keeps its size');
+    served.log.info('a disk in memory keeps its size');
     return;
   }
-  const { capacitySectors, blockSizeBytes } = disk.shape;
-  const oldBytes = capacitySectors * SECTOR_SIZE;
-  const request = { offsetBytes: 0, sizeLimitBytes: 0, blockSizeBytes };
-  const sizeBytes = diskSizeBytes({ fileSizeBytes: fileSizeBytes(backing.fd), ...request });
+  const oldBytes = disk.shape.capacitySectors * SECTOR_SIZE;
+  const sizeBytes = diskSizeBytes({
+    fileSizeBytes: fileSizeBytes(backing.fd),
+    ...backing.settings,
+  });
   if (sizeBytes === 0) {
-    log.warn({ sizeBytes: oldBytes }, 'the backing file has no whole block left: the size is kept');
+    const fields = { sizeBytes: oldBytes };
+    served.log.warn(fields, 'the backing file has no whole block left: the size is kept');
   } else if (sizeBytes === oldBytes) {
-    if (!quietly) log.info({ sizeBytes }, 'the backing file has the size that it had');
+    if (!quietly) served.log.info({ sizeBytes }, 'the backing file has the size that it had');
   } else {
-    await disk.resize(sizeBytes / SECTOR_SIZE);
-    log.info({ sizeBytes, oldBytes }, 'the disk has a new size');
-    server.configChanged();
-    emit('disk_resized', { size: sizeBytes });
+    await disk.reshape({ capacitySectors: sizeBytes / SECTOR_SIZE });
+    tellNewSize(served, oldBytes);
   }
+}
+
+/** The disk has another size than it had. */
+export function tellNewSize({ open, server, log, emit }: ResizableDisk, oldBytes: number): void {
+  const sizeBytes = open.disk.shape.capacitySectors * SECTOR_SIZE;
+  log.info({ sizeBytes, oldBytes }, 'the disk has a new size');
+  server.configChanged();
+  emit('disk_resized', { size: sizeBytes });
 }

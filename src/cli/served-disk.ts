@@ -134,7 +134,7 @@ export function newServer(
   taken: TakenServer | null = null,
 ): Server {
   const options = {
-    once,
+    once: once || open.autoclear,
     log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
     trace: trace?.writer(open.name),
     onConnect() {

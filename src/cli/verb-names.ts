@@ -5,6 +5,8 @@ export const VERB_NAMES = [
   'list',
   'status',
   'resize',
+  'set',
+  'change-file',
   'quiesce',
   'resume',
   'detach',

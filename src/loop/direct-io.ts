@@ -41,7 +41,7 @@ export function decideDirectIo(facts: DirectIoFacts): DirectIoDecision {
     memoryAlignBytes: direct ? memoryAlignBytes : 1,
     offsetAlignBytes: direct ? offsetAlignBytes : 1,
   });
-  if (facts.requested === 'off') return decide(false, 'switched off by --direct-io=off');
+  if (facts.requested === 'off') return decide(false, 'switched off');
   if (facts.inMemory) return decide(false, 'the file is in memory (tmpfs)');
   if (facts.bufferedTransfer !== null) {
     return decide(

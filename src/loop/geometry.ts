@@ -3,12 +3,17 @@
  * limit, floored to whole logical blocks. Pure.
  */
 
-export interface GeometryRequest {
-  readonly fileSizeBytes: number;
+/** What a disk makes of its file, as asked for: struct loop_config. */
+export interface DiskSettings {
   readonly offsetBytes: number;
   /** 0 = no limit. */
   readonly sizeLimitBytes: number;
   readonly blockSizeBytes: number;
+  readonly directIo: 'on' | 'off' | 'auto';
+}
+
+export interface GeometryRequest extends Omit<DiskSettings, 'directIo'> {
+  readonly fileSizeBytes: number;
 }
 
 /** Bytes that the disk shows. */

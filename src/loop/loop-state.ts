@@ -1,6 +1,7 @@
 /**
  * What the vrings of one worker share: the backing file and how it is used, the cache mode, buffers,
- * and the ports to the world. Settings may change between turns, never inside one.
+ * and the ports to the world. Settings may change between turns, never inside one; those of the file only while
+ * nothing is in flight.
  */
 import type { RequestLimits } from '../blk/blk-request.ts';
 import type { DescriptorChain } from '../virtqueue/descriptor-chain.ts';
@@ -32,7 +33,7 @@ export interface LoopEvents {
 }
 
 export interface LoopState {
-  readonly backing: BackingPort;
+  backing: BackingPort;
   readonly hostMemory: HostMemory;
   readonly bounce: BounceBuffers;
   readonly events: LoopEvents;
@@ -44,10 +45,10 @@ export interface LoopState {
   /** The GET_ID answer, NUL padded to VIRTIO_BLK_ID_BYTES. */
   readonly serialAddress: number;
   /** Where the disk starts in the backing file. */
-  readonly fileOffsetBytes: number;
-  readonly direct: boolean;
-  readonly memoryAlignBytes: number;
-  readonly offsetAlignBytes: number;
+  fileOffsetBytes: number;
+  direct: boolean;
+  memoryAlignBytes: number;
+  offsetAlignBytes: number;
   /** What changes data on their way; null: nothing, and they go straight from and to guest memory. */
   readonly transfer: AttachedTransfer | null;
   /** Each write durable before it completes. */

@@ -8,8 +8,10 @@ import {
   BLKGETSIZE64,
   BLKSSZGET,
   EAGAIN,
+  F_GETFL,
   F_OFD_SETLK,
   F_RDLCK,
+  F_SETFL,
   F_UNLCK,
   F_WRLCK,
   flock,
@@ -40,6 +42,26 @@ export interface OpenFileOptions {
 /** Opens a file; throws Node's own error (code, path) when it cannot. */
 export function openFile(path: string, { readOnly, direct }: OpenFileOptions): number {
   return openSync(path, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | (direct ? O_DIRECT : 0));
+}
+
+/** A path to an open file, whatever its name is by now. */
+export function openFilePath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/** Whether two open files are one. */
+export function isSameFile(fd: number, other: number): boolean {
+  const [a, b] = [fstatSync(fd), fstatSync(other)];
+  return a.isBlockDevice() && b.isBlockDevice()
+    ? a.rdev === b.rdev
+    : a.dev === b.dev && a.ino === b.ino;
+}
+
+/** Switches O_DIRECT of an open file: its lock stays, as a second opening would have none. 0, or -errno. */
+export function setDirectFlag(fd: number, direct: boolean): number {
+  const flags = valueOrErrno(fcntl(fd, F_GETFL, 0));
+  if (flags < 0) return flags;
+  return valueOrErrno(fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT));
 }
 
 export function closeFile(fd: number): void {

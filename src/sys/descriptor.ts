@@ -1,11 +1,13 @@
 /**
  * A file descriptor as such, whatever it stands for. Files, sockets and eventfds have files of their own.
  */
+import { O_CLOEXEC } from '../../protocol/linux.ts';
 import { declare, valueOrErrno } from './libc.ts';
 
 const fcntl = declare('int fcntl(int, int, intptr_t)');
 
 const close = declare('int close(int)');
+const dup3 = declare('int dup3(int, int, int)');
 
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETFD = 2;
@@ -24,4 +26,9 @@ export function closeOnExec(fd: number): number {
 /** Of a descriptor that Node has not opened in this thread: its own close would warn of that. */
 export function closeFd(fd: number): void {
   close(fd);
+}
+
+/** Makes the number `fd` stand for the open file of `from`, at once, whoever uses it. 0, or -errno. */
+export function replaceFd(from: number, fd: number): number {
+  return Math.min(valueOrErrno(dup3(from, fd, O_CLOEXEC)), 0);
 }

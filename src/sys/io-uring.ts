@@ -9,6 +9,7 @@ import {
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
   IORING_REGISTER_FILES,
+  IORING_REGISTER_FILES_UPDATE,
   IORING_REGISTER_RING_FDS,
   IORING_SETUP_CLAMP,
   IORING_SETUP_COOP_TASKRUN,
@@ -161,6 +162,21 @@ export function registerFiles(ringFd: number, fds: readonly number[]): number {
   return valueOrErrno(
     register(NR_io_uring_register, ringFd, IORING_REGISTER_FILES, array.address, fds.length),
   );
+}
+
+/**
+ * Makes a registered file another one; what is under way keeps the old one open. By the ring's own thread. 0, or -errno.
+ */
+export function updateRegisteredFile(ringFd: number, index: number, fd: number): number {
+  const array = new FixedBytes(4);
+  array.view.setInt32(0, fd, true);
+  const update = new FixedBytes(ioUringRsrcUpdate.sizeBytes);
+  update.view.setUint32(ioUringRsrcUpdate.at.offset, index, true);
+  update.view.setBigUint64(ioUringRsrcUpdate.at.data, BigInt(array.address), true);
+  const result = valueOrErrno(
+    register(NR_io_uring_register, ringFd, IORING_REGISTER_FILES_UPDATE, update.address, 1),
+  );
+  return Math.min(result, 0);
 }
 
 /** Registers the ring's own fd for the calling thread: the index for enterRing, or -errno. */

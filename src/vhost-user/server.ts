@@ -96,6 +96,8 @@ export interface TakenServer {
   readonly fd: number;
   /** Front-ends that have come so far, that one included. */
   readonly connections: number;
+  /** It ends when its front-end has gone. */
+  readonly finishing: boolean;
 }
 
 export class Server {
@@ -125,7 +127,7 @@ export class Server {
     this.#socket = socket;
     this.#disk = disk;
     this.#options = options;
-    this.#finishing = options.once;
+    this.#finishing = taken?.finishing ?? options.once;
     const listening = socket.kind === 'listening';
     this.#watch = listening ? watchReadable(socket.fd, () => this.#wake()) : null;
     if (taken !== null) void this.#hold.begin();
@@ -165,6 +167,10 @@ export class Server {
     return this.#finishing;
   }
 
+  set finishing(finishing: boolean) {
+    this.#finishing = finishing;
+  }
+
   /** The front-end that is connected now. */
   get connection(): Connection | null {
     return this.#connection;
@@ -172,7 +178,8 @@ export class Server {
 
   /** For a process that takes over. */
   get taken(): TakenServer {
-    return { fd: this.#connection?.fd ?? -1, connections: this.#connections };
+    const fd = this.#connection?.fd ?? -1;
+    return { fd, connections: this.#connections, finishing: this.#finishing };
   }
 
   /**

@@ -9,6 +9,10 @@ import type { VringStand } from './session-state.ts';
 export class DiskFreeze {
   readonly #workers: LoopWorkers;
   #quiesced = false;
+  /** On the way there. */
+  #quiescing = false;
+  /** For another process, which takes the disk over. */
+  #held = false;
 
   constructor(workers: LoopWorkers) {
     this.#workers = workers;
@@ -31,17 +35,28 @@ export class DiskFreeze {
     return answers.flat().filter((stand): stand is VringStand => typeof stand === 'object');
   }
 
+  /** As `freeze`, for another process that is to take the disk over. */
+  async hold(): Promise<VringStand[] | string> {
+    if (this.#quiesced || this.#quiescing) return 'the disk is quiesced, or being changed';
+    this.#held = true;
+    return await this.freeze();
+  }
+
   /** Ends a freeze, unless an operator wants the disk to stand still. */
   async thaw(): Promise<void> {
+    this.#held = false;
     if (!this.#quiesced) await this.#workers.askAll({ kind: 'resume' });
   }
 
   /** null, or why not within the time. */
   async quiesce(limitMs: number): Promise<string | null> {
     if (this.#quiesced) return null;
+    if (this.#held) return 'another process takes the disk over';
+    this.#quiescing = true;
     const late = setTimeout(() => void this.thaw(), limitMs);
     const stands = await this.freeze();
     clearTimeout(late);
+    this.#quiescing = false;
     if (typeof stands === 'string') return stands;
     this.#quiesced = true;
     return null;

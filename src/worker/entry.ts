@@ -23,6 +23,7 @@ import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
 import { ownThreadId } from '../sys/thread-state.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import { TranslatedChain } from '../virtqueue/translated-chain.ts';
+import { switchBacking } from './backing-switch.ts';
 import { LoopWorker } from './loop-worker.ts';
 import { MemoryArenas } from './memory-arenas.ts';
 import type {
@@ -100,7 +101,7 @@ function loopState(
     shared: new Int32Array(birth.shared),
     zeroAddress: hostMemory.allocate(ZERO_BYTES).address,
     serialAddress: serial.address,
-    fileOffsetBytes: 0,
+    fileOffsetBytes: birth.backing.fileOffsetBytes,
     direct: birth.backing.direct,
     memoryAlignBytes: birth.backing.memoryAlignBytes,
     offsetAlignBytes: birth.backing.offsetAlignBytes,
@@ -136,7 +137,8 @@ async function prepare(
   const pinned = birth.cpu < 0 ? 0 : pinToCpu(birth.cpu);
   if (pinned < 0) throw new Error(`cannot run on CPU ${birth.cpu}: ${errnoName(pinned)}`);
   const now = () => (performance.now() * 1000) & CLOCK_US_MASK;
-  const { reactor, backing, close } = await openEngine(birth, hostMemory, now);
+  const engine = await openEngine(birth, hostMemory, now);
+  const { reactor, backing, close } = engine;
   const bounced = await openBounce(birth);
   const state = loopState(birth, backing, bounced, (vring) => vrings.signalError(vring));
   const device = new LoopDevice(birth.queueCount, state.figures.clock);
@@ -159,8 +161,11 @@ async function prepare(
             | undefined;
           if (received === undefined) return;
           const { id, request } = received.message;
-          if (request.kind !== 'transferIoctl') vrings.carryOut({ id, request });
-          else answer(id, transferAnswer(state.transfer, request));
+          if (request.kind === 'switchBacking') {
+            answer(id, switchBacking({ state, worker, engine }, request.use, request.anew));
+          } else if (request.kind === 'transferIoctl') {
+            answer(id, transferAnswer(state.transfer, request));
+          } else vrings.carryOut({ id, request });
         }
       },
       onTurn: () => vrings.carryOutDrained(),

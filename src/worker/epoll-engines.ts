@@ -9,7 +9,7 @@ import { AioContext } from '../sys/aio.ts';
 import { errnoName } from '../sys/libc.ts';
 import { EpollReactor } from './epoll-reactor.ts';
 import { KEY_RESULTS } from './reactor.ts';
-import type { WorkerEngine } from './worker-engine.ts';
+import type { PlainEngine } from './worker-engine.ts';
 
 /**
  * Operations in flight in the kernel, and in a first batch; more wait in the batch. Contexts share
@@ -18,6 +18,9 @@ import type { WorkerEngine } from './worker-engine.ts';
 const AIO_DEPTH = 256;
 const AIO_BATCH = 128;
 
+/** Operations name the file by its descriptor, whatever that stands for. */
+const takeFileAnew = () => 0;
+
 function waitingFor(resultFd: number): EpollReactor {
   const reactor = new EpollReactor();
   reactor.watch(KEY_RESULTS, resultFd);
@@ -25,14 +28,14 @@ function waitingFor(resultFd: number): EpollReactor {
 }
 
 /** `board` is the job board of the I/O threads. */
-export function openThreadsEngine(board: SharedArrayBuffer, resultFd: number): WorkerEngine {
+export function openThreadsEngine(board: SharedArrayBuffer, resultFd: number): PlainEngine {
   const reactor = waitingFor(resultFd);
   const backing = new ThreadsFile(new JobBoard(board));
-  return { reactor, backing, close: () => reactor.close() };
+  return { reactor, backing, takeFileAnew, close: () => reactor.close() };
 }
 
 /** Throws an Error whose message says why there can be no context. */
-export function openAioEngine(fd: number, resultFd: number): WorkerEngine {
+export function openAioEngine(fd: number, resultFd: number): PlainEngine {
   const context = AioContext.create(AIO_DEPTH, AIO_BATCH, resultFd);
   if (typeof context === 'number') {
     throw new Error(`Linux AIO is not available: ${errnoName(context)} from io_setup`);
@@ -41,6 +44,7 @@ export function openAioEngine(fd: number, resultFd: number): WorkerEngine {
   return {
     reactor,
     backing: new AioFile(context, fd),
+    takeFileAnew,
     close() {
       context.close();
       reactor.close();

@@ -83,11 +83,11 @@ export class LoopDisk {
   }
 
   /**
-   * The backing file has another size: what is checked against it from the next turn on. Requests in
+   * The disk has another size or block: what is checked against it from the next turn on. Requests in
    * flight are not looked at again.
    */
-  async resize(capacitySectors: number): Promise<void> {
-    this.#shape = { ...this.#shape, capacitySectors };
+  async reshape(part: Partial<DiskShape>): Promise<void> {
+    this.#shape = { ...this.#shape, ...part };
     await this.#setMode();
   }
 
@@ -351,7 +351,7 @@ export class LoopDisk {
 
   /** Brings every vring to a standstill for another process; `freeze.thaw` ends that. */
   async handOver(): Promise<DiskStand | string> {
-    const vrings = await this.freeze.freeze();
+    const vrings = await this.freeze.hold();
     if (typeof vrings === 'string') return vrings;
     const { figures, flushErrno } = this.#workers;
     return { vrings, figures: figures.stand(), flushErrno, shape: this.#shape };

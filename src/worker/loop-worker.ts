@@ -41,7 +41,8 @@ export interface LoopWorkerParts {
 export class LoopWorker implements ReactorSink {
   readonly #reactor: Reactor;
   readonly #device: LoopDevice;
-  readonly #backing: BackingPort;
+  /** Another one only while nothing is in flight. */
+  backing: BackingPort;
   readonly #window: PollWindow;
   readonly #port: LoopWorkerPort;
   #controlPending = true;
@@ -54,7 +55,7 @@ export class LoopWorker implements ReactorSink {
   constructor(parts: LoopWorkerParts) {
     this.#reactor = parts.reactor;
     this.#device = parts.device;
-    this.#backing = parts.backing;
+    this.backing = parts.backing;
     this.#window = parts.window;
     this.#port = parts.port;
     this.#reactor.watch(KEY_CONTROL, parts.wakeFd);
@@ -82,7 +83,7 @@ export class LoopWorker implements ReactorSink {
       }
       if (this.turnsWanted) this.#port.onTurn();
       const more = this.#device.serve();
-      const delivered = this.#backing.reap(this);
+      const delivered = this.backing.reap(this);
       this.#device.publish();
       const busy = more || delivered > 0;
       if (this.#reactor.hasWork() || (busy && ++busyTurns % BUSY_TURNS === 0)) {
@@ -119,7 +120,7 @@ export class LoopWorker implements ReactorSink {
       const { now, yieldCpu } = this.#port;
       const startUs = now();
       for (let spins = 1; ; spins++) {
-        if (device.hasWork() || reactor.hasWork() || this.#backing.reap(this) > 0) {
+        if (device.hasWork() || reactor.hasWork() || this.backing.reap(this) > 0) {
           this.#window.hit();
           return;
         }

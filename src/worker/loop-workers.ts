@@ -5,7 +5,13 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
-import { SHARED_END, SHARED_FLUSH_ERRNO, SHARED_WORDS } from '../loop/loop-state.ts';
+import {
+  SHARED_END,
+  SHARED_FLUSH_ERRNO,
+  SHARED_NO_PUNCH_HOLE,
+  SHARED_NO_ZERO_RANGE,
+  SHARED_WORDS,
+} from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
@@ -129,6 +135,13 @@ export class LoopWorkers {
 
   set flushErrno(errno: number) {
     Atomics.store(this.#shared, SHARED_FLUSH_ERRNO, errno);
+  }
+
+  /** The descriptor stands for another file: what was found out of the old one is forgotten. */
+  forgetFile(): void {
+    for (const word of [SHARED_FLUSH_ERRNO, SHARED_NO_PUNCH_HOLE, SHARED_NO_ZERO_RANGE]) {
+      Atomics.store(this.#shared, word, 0);
+    }
   }
 
   get count(): number {

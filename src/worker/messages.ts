@@ -14,6 +14,16 @@ import type { InflightPlace } from './inflight-memory.ts';
 import type { VringStand } from './session-state.ts';
 import type { FiguresBirth } from './shared-figures.ts';
 
+/** How the backing file is used: what may change while the disk stands still. */
+export interface BackingUse {
+  readonly path: IoPath;
+  /** Where the disk starts in the file. */
+  readonly fileOffsetBytes: number;
+  readonly direct: boolean;
+  readonly memoryAlignBytes: number;
+  readonly offsetAlignBytes: number;
+}
+
 /** What a worker needs to be born with; fds and shared memory are the process's. */
 export interface WorkerBirth {
   readonly workerIndex: number;
@@ -22,21 +32,17 @@ export interface WorkerBirth {
   readonly memorySlotCount: number;
   /** The CPU to run on, or -1 for any. */
   readonly cpu: number;
-  readonly backing: {
+  readonly backing: BackingUse & {
     /** -1 for a disk in memory. */
     readonly fd: number;
     /** Where a disk in memory is mapped; 0 for a file. */
     readonly memoryAddress: number;
     readonly sizeBytes: number;
     readonly engine: Engine;
-    readonly path: IoPath;
     /** Signalled when there are results, for engines that deliver them themselves; else -1. */
     readonly resultFd: number;
     /** The job board of the I/O threads; null for other engines. */
     readonly board: SharedArrayBuffer | null;
-    readonly direct: boolean;
-    readonly memoryAlignBytes: number;
-    readonly offsetAlignBytes: number;
   };
   /** Null: data are the file's as they are. */
   readonly transfer: TransferBirth | null;
@@ -80,7 +86,8 @@ export interface LogStart {
   readonly eventFd: number;
 }
 
-export type WorkerRequest =
+/** What a worker's vrings carry out; the rest is the worker's own. */
+export type VringsRequest =
   | {
       readonly kind: 'changeRegions';
       readonly removeSlots: readonly number[];
@@ -119,6 +126,11 @@ export type WorkerRequest =
   /** Says where everything stands. Done at once, whatever waits. */
   | { readonly kind: 'inspect' }
   | { readonly kind: 'exit' };
+
+export type WorkerRequest =
+  | VringsRequest
+  /** Only between pause and resume. `anew`: the descriptor stands for another file. */
+  | { readonly kind: 'switchBacking'; readonly use: BackingUse; readonly anew: boolean };
 
 /**
  * A base that stopVring answers for a ring that nobody has looked at, so that its in-flight region still says
@@ -164,6 +176,11 @@ export interface VringInspection {
   readonly unbegun: readonly number[];
 }
 
+export interface NumberedVringsRequest {
+  readonly id: number;
+  readonly request: VringsRequest;
+}
+
 export interface NumberedRequest {
   readonly id: number;
   readonly request: WorkerRequest;
@@ -206,7 +223,7 @@ export type WorkerMessage =
     };
 
 /** Whether a request waits for all vrings of the worker. */
-export function changesAll(request: WorkerRequest): boolean {
+export function changesAll(request: VringsRequest): boolean {
   return (
     request.kind === 'pause' || (request.kind === 'changeRegions' && request.removeSlots.length > 0)
   );

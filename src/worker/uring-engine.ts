@@ -5,11 +5,17 @@
 import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
 import { UringFile } from '../backing/uring-file.ts';
 import { closeFd } from '../sys/descriptor.ts';
-import { createRing, enterRing, registerFiles, registerRingFd } from '../sys/io-uring.ts';
+import {
+  createRing,
+  enterRing,
+  registerFiles,
+  registerRingFd,
+  updateRegisteredFile,
+} from '../sys/io-uring.ts';
 import { errnoName, FixedBytes } from '../sys/libc.ts';
 import { UringQueue } from '../uring/uring-queue.ts';
 import { UringReactor } from './uring-reactor.ts';
-import type { WorkerEngine } from './worker-engine.ts';
+import type { PlainEngine } from './worker-engine.ts';
 
 /** Requests of all vrings in a turn fit; more in flight than CQEs only costs the kernel a list. */
 const SQ_ENTRIES = 512;
@@ -18,7 +24,7 @@ const CQ_ENTRIES = 4096;
 const POLLED_RING_NAP_NS = 50_000;
 
 /** `fd` is the backing file's, or -1. Throws an Error whose message says why there can be no ring. */
-export function openUringEngine(fd: number): WorkerEngine {
+export function openUringEngine(fd: number): PlainEngine {
   const mapping = createRing(SQ_ENTRIES, CQ_ENTRIES);
   if (typeof mapping === 'number') {
     throw new Error(`io_uring is not available: ${errnoName(mapping)} from io_uring_setup`);
@@ -37,6 +43,7 @@ export function openUringEngine(fd: number): WorkerEngine {
   return {
     reactor: new UringReactor(queue, nap),
     backing: new UringFile(queue, 0),
+    takeFileAnew: () => updateRegisteredFile(mapping.fd, 0, fd),
     // The ring holds the file, and with it the lock, for as long as it is open.
     close() {
       mapping.unmap();

@@ -2,7 +2,10 @@
  * What a loop worker waits with and does its I/O through, for the engine that was chosen. Only that
  * engine's modules are loaded: the others would take half a MiB in every worker of the process.
  */
+import { createRequire } from 'node:module';
 import { iovec } from '../../protocol/linux.ts';
+import type { CalledFile } from '../backing/called-file.ts';
+import type { IoPath } from '../backing/choose-engine.ts';
 import type { BackingPort, IoPlace } from '../loop/backing-port.ts';
 import type { ClockUs } from '../loop/clock.ts';
 import { copyMemory, discardMemory } from '../sys/mmap.ts';
@@ -10,11 +13,19 @@ import type { MemoryArenas } from './memory-arenas.ts';
 import type { WorkerBirth } from './messages.ts';
 import type { Reactor } from './reactor.ts';
 
-export interface WorkerEngine {
+/** An engine proper, before calls or memory stand in front of it. */
+export interface PlainEngine {
   readonly reactor: Reactor;
   readonly backing: BackingPort;
   /** Gives back what the kernel holds for it, the backing file among it; nothing may be in flight. */
   readonly close: () => void;
+  /** The file's descriptor stands for another file now. 0, or -errno. */
+  readonly takeFileAnew: () => number;
+}
+
+export interface WorkerEngine extends PlainEngine {
+  /** The port for another path, of the same file; nothing is in flight. */
+  readonly alongPath: (path: IoPath) => BackingPort;
 }
 
 /** Rejects with an Error whose message says why the engine cannot run. */
@@ -25,21 +36,37 @@ export async function openEngine(
 ): Promise<WorkerEngine> {
   const { engine, path, fd } = birth.backing;
   const plain = engine === 'io_uring' ? await openUring(birth) : await openEpoll(birth);
-  if (path === 'memory') return { ...plain, backing: await openMemory(birth, arenas) };
-  if (path === 'engine') return plain;
-  const { CalledFile } = await import('../backing/called-file.ts');
-  const reads = path === 'calls';
-  const iovecBytes = (place: IoPlace, count: number) => arenas.iovecBytes(place, count);
-  const options = { fd, engine: plain.backing, reads, iovecBytes, now };
-  return { ...plain, backing: new CalledFile(options) };
+  if (path === 'memory') {
+    const backing = await openMemory(birth, arenas);
+    return { ...plain, backing, alongPath: () => backing };
+  }
+  let called: CalledFile | null = null;
+  const alongPath = (wanted: IoPath) => {
+    if (wanted === 'engine') return plain.backing;
+    const reads = wanted === 'calls';
+    const iovecBytes = (place: IoPlace, count: number) => arenas.iovecBytes(place, count);
+    const options = { fd, engine: plain.backing, reads, iovecBytes, now };
+    called ??= new (loadCalledFile())(options);
+    called.reads = reads;
+    return called;
+  };
+  return { ...plain, backing: alongPath(path), alongPath };
 }
 
-async function openUring({ backing }: WorkerBirth): Promise<WorkerEngine> {
+/** At once: a worker that runs never returns to Node's event loop, which carries out `import`. */
+function loadCalledFile(): typeof CalledFile {
+  const suffix = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+  const load = createRequire(import.meta.url);
+  const module = load(`../backing/called-file${suffix}`) as { CalledFile: typeof CalledFile };
+  return module.CalledFile;
+}
+
+async function openUring({ backing }: WorkerBirth): Promise<PlainEngine> {
   const { openUringEngine } = await import('./uring-engine.ts');
   return openUringEngine(backing.fd);
 }
 
-async function openEpoll({ backing }: WorkerBirth): Promise<WorkerEngine> {
+async function openEpoll({ backing }: WorkerBirth): Promise<PlainEngine> {
   const { openAioEngine, openThreadsEngine } = await import('./epoll-engines.ts');
   const { engine, fd, resultFd, board } = backing;
   return engine === 'threads' ? openThreadsEngine(board!, resultFd) : openAioEngine(fd, resultFd);

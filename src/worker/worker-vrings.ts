@@ -22,11 +22,11 @@ import type { LoopWorker } from './loop-worker.ts';
 import {
   changesAll,
   type LogStart,
-  type NumberedRequest,
+  type NumberedVringsRequest,
   unseen,
   type VringStart,
+  type VringsRequest,
   type WorkerAnswer,
-  type WorkerRequest,
 } from './messages.ts';
 import { figuresOf } from './shared-figures.ts';
 import { isUnseen, type StartedVring } from './started-vring.ts';
@@ -64,7 +64,7 @@ export class WorkerVrings {
   #paused = false;
   readonly #iotlb: WorkerIotlb;
   /** Requests that wait for commands in flight to end, oldest first. */
-  #waiting: NumberedRequest[] = [];
+  #waiting: NumberedVringsRequest[] = [];
 
   constructor(parts: WorkerVringsParts) {
     this.#parts = parts;
@@ -79,7 +79,7 @@ export class WorkerVrings {
   }
 
   /** Carries a request out, or makes it wait. */
-  carryOut(numbered: NumberedRequest): void {
+  carryOut(numbered: NumberedVringsRequest): void {
     const { request } = numbered;
     if (request.kind === 'resume') {
       this.#parts.answer(numbered.id, this.#resume());
@@ -113,7 +113,7 @@ export class WorkerVrings {
     this.#parts.worker.turnsWanted = this.#waiting.length > 0;
   }
 
-  #isDrained(request: WorkerRequest): boolean {
+  #isDrained(request: VringsRequest): boolean {
     if (request.kind === 'stopVring') {
       return this.#vrings.get(request.index)?.queue?.quiet ?? true;
     }
@@ -125,7 +125,7 @@ export class WorkerVrings {
     return this.#parts.device.running.every((queue) => queue.vring.inFlightCount === 0);
   }
 
-  #apply(request: WorkerRequest): WorkerAnswer {
+  #apply(request: VringsRequest): WorkerAnswer {
     switch (request.kind) {
       case 'startVring':
         return this.#startVring(request.vring, request.inflight);
@@ -281,7 +281,7 @@ export class WorkerVrings {
   #resume(): null {
     const waits = this.#waiting.findIndex(({ request }) => request.kind === 'pause');
     if (waits >= 0) {
-      const [{ id }] = this.#waiting.splice(waits, 1) as [NumberedRequest];
+      const [{ id }] = this.#waiting.splice(waits, 1) as [NumberedVringsRequest];
       for (const { queue } of this.#vrings.values()) if (queue) queue.stopping = false;
       this.#parts.answer(id, 'requests in flight have not ended');
       this.#parts.worker.turnsWanted = this.#waiting.length > 0;
@@ -297,7 +297,7 @@ export class WorkerVrings {
   }
 
   /** Rings are looked up again afterwards: one whose memory is away stands still until it is back. */
-  #changeRegions(request: Extract<WorkerRequest, { kind: 'changeRegions' }>): WorkerAnswer {
+  #changeRegions(request: Extract<VringsRequest, { kind: 'changeRegions' }>): WorkerAnswer {
     const removing = request.removeSlots.length > 0;
     if (removing) {
       for (const vring of this.#vrings.values()) this.#deactivate(vring);

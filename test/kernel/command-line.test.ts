@@ -144,7 +144,7 @@ test('the log says what is served and why it is direct or not', async () => {
     sizeBytes: 16 * 2 ** 20,
     readOnly: false,
     directIo: false,
-    directIoReason: 'switched off by --direct-io=off',
+    directIoReason: 'switched off',
     blockSize: 4096,
     queues: 3,
     workers: 1,

@@ -62,8 +62,13 @@ export function imageFindings(path: string, machine: MachineFacts): Finding[] {
   let backing: OpenBacking;
   try {
     const blockSizeBytes = DEFAULT_BLOCK_BYTES;
-    const options = { path, readOnly: false, lock: false, bufferedTransfer: null };
-    backing = openBacking({ ...options, directIo: 'auto', blockSizeBytes });
+    const settings = {
+      offsetBytes: 0,
+      sizeLimitBytes: 0,
+      blockSizeBytes,
+      directIo: 'auto',
+    } as const;
+    backing = openBacking({ path, readOnly: false, lock: false, bufferedTransfer: null, settings });
   } catch (error) {
     if (!(error instanceof BackingError)) throw error;
     const means = 'it cannot be served like this';

@@ -2,6 +2,7 @@
  * Verbs that are one method of one disk: made from the method's params, so that a method needs no code here to be a
  * command. What the method answers is printed as lines, or as JSON.
  */
+import { resolve } from 'node:path';
 import type { JsonSchema } from '../../control/schema/json-schema.ts';
 import { type DiskMethodName, methods } from '../../control/schema/methods.ts';
 import { bytesOf, OptionsError } from '../option-values.ts';
@@ -11,6 +12,10 @@ import type { Verb, VerbArgs, VerbOptions } from './verb.ts';
 interface DiskVerb {
   /** Params that are words behind the disk, in order; the others are options. */
   readonly words?: readonly string[];
+  /** Its booleans are settings, which can be switched off as well. */
+  readonly switches?: boolean;
+  /** Params that are paths, of this process's directory. */
+  readonly paths?: readonly string[];
   /** Sentences for people about what was done. */
   readonly says?: (result: Readonly<Record<string, unknown>> | null, disk: string) => string;
 }
@@ -20,11 +25,12 @@ function plain(schema: JsonSchema): JsonSchema {
   return schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
 }
 
-function optionsOf(params: JsonSchema, words: readonly string[]): VerbOptions {
+function optionsOf(params: JsonSchema, { words = [], switches = false }: DiskVerb): VerbOptions {
+  const flag = switches ? 'on|off' : null;
   const rows = Object.entries(params.properties ?? {}).flatMap(([key, schema]) => {
     if (key === 'disk' || words.includes(key)) return [];
     const { type, enum: values } = plain(schema);
-    const value = type === 'boolean' ? null : (values?.join('|') ?? type?.toUpperCase() ?? 'TEXT');
+    const value = type === 'boolean' ? flag : (values?.join('|') ?? type?.toUpperCase() ?? 'TEXT');
     return [[key.replaceAll('_', '-'), { value, meaning: schema.description ?? '' }] as const];
   });
   return {
@@ -83,14 +89,16 @@ function lines(result: unknown): string {
 }
 
 /** The verb for a method of one disk. */
-export function diskVerb(method: DiskMethodName, { words = [], says }: DiskVerb = {}): Verb {
+export function diskVerb(method: DiskMethodName, more: DiskVerb = {}): Verb {
+  const { words = [], paths = [], says } = more;
   const { summary, params } = methods[method];
   return {
     summary,
     words: usage(words, params),
-    options: optionsOf(params, words),
+    options: optionsOf(params, more),
     async run(args) {
       const given = paramsOf(args, words, params);
+      for (const key of paths) if (key in given) given[key] = resolve(String(given[key]));
       const { result, name } = await withDisks(async (disks) => {
         const { status, client } = pickDisk(disks, args.words[0]!);
         const answer = await client.callAny(method, { ...given, disk: status.name });

@@ -20,6 +20,12 @@ export const verbs: Readonly<Record<string, Verb>> = {
         ? `${disk}: ${result!['size']} bytes, as before`
         : `${disk}: ${result!['old_size']} → ${result!['size']} bytes`,
   }),
+  set: diskVerb('disk_set_status', { switches: true }),
+  'change-file': diskVerb('disk_change_file', {
+    words: ['file'],
+    paths: ['file'],
+    says: (result, disk) => `${disk}: ${result!['back_file']}`,
+  }),
   quiesce: diskVerb('disk_quiesce', { says: (_, disk) => `${disk}: stands still` }),
   resume: diskVerb('disk_resume', { says: (_, disk) => `${disk}: goes on` }),
   detach: diskVerb('disk_detach', {

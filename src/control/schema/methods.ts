@@ -2,6 +2,8 @@
  * Every JSON-RPC method: what it takes, what it answers, who carries it out. Server, client, command line, man
  * page and documentation derive from this table. A method is here when it works.
  */
+
+import { blockSize, changeFileParams, directIo, settingsParams } from './disk-settings.ts';
 import { blockMap, diskStats } from './disk-stats.ts';
 import { diskStatus } from './disk-status.ts';
 import { diskWhy } from './disk-why.ts';
@@ -104,6 +106,50 @@ export const methods = {
     of: 'disk',
     params: DISK_ONLY,
     result: DONE,
+  },
+  disk_set_status: {
+    summary: 'change settings of a disk that runs, all of them or none; answers what came of it',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk'],
+      properties: { disk: DISK, ...settingsParams },
+    },
+    result: diskStatus,
+  },
+  disk_set_direct_io: {
+    summary: 'switch direct I/O on or off',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk', 'direct_io'],
+      properties: { disk: DISK, direct_io: directIo },
+    },
+    result: diskStatus,
+  },
+  disk_set_block_size: {
+    summary: 'change the logical block size; no front-end may be connected',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk', 'block_size'],
+      properties: { disk: DISK, block_size: blockSize },
+    },
+    result: diskStatus,
+  },
+  disk_change_file: {
+    summary: 'give a disk another file: of the same size, and read-only unless quiesced',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk', 'file'],
+      properties: { disk: DISK, ...changeFileParams },
+    },
+    result: diskStatus,
   },
   disk_set_capacity: {
     summary: 'take the size that the backing file has now; the guest is told',

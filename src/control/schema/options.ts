@@ -33,6 +33,12 @@ export interface OptionRow {
 
 const TEXT = { type: 'string', minLength: 1 } as const;
 const FLAG = { type: 'boolean' } as const;
+const BYTES = {
+  anyOf: [
+    { type: 'integer', minimum: 0 },
+    { type: 'string', minLength: 1 },
+  ],
+} as const;
 const oneOf = <const T extends readonly (string | number)[]>(...values: T) => ({ enum: values });
 const count = (minimum: number, maximum: number) =>
   ({ type: 'integer', minimum, maximum }) as const;
@@ -145,6 +151,26 @@ export const optionTable = {
     meaning: 'the same, from an inherited descriptor that is read to its end',
     scope: 'command',
     schema: count(0, 2 ** 20),
+  },
+  offset: {
+    value: 'BYTES',
+    meaning: 'where the disk begins in the file, as 1M',
+    default: '0',
+    scope: 'disk',
+    schema: BYTES,
+  },
+  'size-limit': {
+    value: 'BYTES',
+    meaning: 'the most bytes of the file that the disk shows; 0: all behind the offset',
+    default: '0',
+    scope: 'disk',
+    schema: BYTES,
+  },
+  autoclear: {
+    value: null,
+    meaning: 'end the disk when its front-end has gone; can be changed while it runs',
+    scope: 'disk',
+    schema: FLAG,
   },
   'num-queues': {
     value: 'N',

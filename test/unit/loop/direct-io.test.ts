@@ -39,7 +39,7 @@ test('where the kernel does not say: the sector, else 512', () => {
 
 describe('not direct, and why', () => {
   test.each<[Partial<DirectIoFacts>, RegExp]>([
-    [{ requested: 'off' }, /--direct-io=off/],
+    [{ requested: 'off' }, /switched off/],
     [{ inMemory: true }, /in memory \(tmpfs\)/],
     [{ openResult: -EINVAL }, /refuses O_DIRECT/],
     [{ directOffsetAlignBytes: 0 }, /has no direct I\/O for this file/],

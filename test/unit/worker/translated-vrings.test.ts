@@ -12,7 +12,7 @@ import {
   type TranslatedChain,
 } from '../../../src/virtqueue/translated-chain.ts';
 import type { LoopWorker } from '../../../src/worker/loop-worker.ts';
-import type { WorkerAnswer, WorkerRequest } from '../../../src/worker/messages.ts';
+import type { VringsRequest, WorkerAnswer } from '../../../src/worker/messages.ts';
 import { WorkerVrings } from '../../../src/worker/worker-vrings.ts';
 import { LoopRig, RIG_DATA_AT, type RigRequest } from '../../support/loop-rig.ts';
 import { blk } from '../../support/mock-driver-blk.ts';
@@ -24,7 +24,7 @@ let misses: Array<{ vring: number; pages: readonly MissedPage[] }>;
 let answers: Array<{ id: number; answer: WorkerAnswer }>;
 let nextId: number;
 
-function ask(request: WorkerRequest): number {
+function ask(request: VringsRequest): number {
   vrings.carryOut({ id: nextId, request });
   return nextId++;
 }
