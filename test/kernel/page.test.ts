@@ -229,8 +229,6 @@ describe.skipIf(!opened.ok)('the page', { timeout: 180_000 }, () => {
 
   test.each([
     ['a desktop, light', { width: 1280, height: 900 }, 'light'],
-    ['a desktop, dark', { width: 1280, height: 900 }, 'dark'],
-    ['a phone, light', { width: 375, height: 812 }, 'light'],
     ['a phone, dark', { width: 375, height: 812 }, 'dark'],
   ] as const)('on %s', async (_, viewport, colorScheme) => {
     const isPhone = viewport.width < 900;

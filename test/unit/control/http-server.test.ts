@@ -243,7 +243,7 @@ describe('http', { timeout: 60_000 }, () => {
   });
 });
 
-describe('the WebSocket', { timeout: 60_000 }, () => {
+describe('bug class 26, control plane: the WebSocket', { timeout: 60_000 }, () => {
   test('carries text both ways, and the token is not said back', async () => {
     const socket = await open();
     expect(socket.protocol).toBe(WS_PROTOCOL);
