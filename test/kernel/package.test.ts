@@ -32,7 +32,7 @@ const BLOCK = 4096;
 /** What npm reads to make the package. */
 const SOURCES = [
   ...['package.json', 'tsconfig.json', 'tsconfig.build.json'],
-  ...['src', 'protocol', 'systemd', 'README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE'],
+  ...['src', 'protocol', 'README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE'],
 ];
 
 const node = join(CHECKOUT, 'node_modules/.bin/node');
@@ -130,11 +130,11 @@ test('the tarball has program, library with types, page, units and texts, and no
       'dist/src/cli/create-disk.d.ts',
       'src/control/page/index.html',
     ],
-    ...['systemd/vloop@.service', 'systemd/vloop@.socket', 'package.json', 'README.md', 'LICENSE'],
+    ...['src/systemd/vloop@.service', 'src/systemd/vloop@.socket', 'package.json', 'README.md', 'LICENSE'],
   ]) {
     expect(files).toContain(path);
   }
-  const allowed = /^(dist|src|protocol|systemd)\/|^(package\.json|[A-Z]+(\.md)?)$/;
+  const allowed = /^(dist|src|protocol)\/|^(package\.json|[A-Z]+(\.md)?)$/;
   expect(files.filter((path) => !allowed.test(path))).toEqual([]);
   expect(files.filter((path) => path.includes('.test.'))).toEqual([]);
 });

@@ -176,7 +176,7 @@ const noAnalyze = analyze('--version').status === 0 ? null : 'no systemd-analyze
 if (noAnalyze !== null) process.stderr.write(`skipped: units: ${noAnalyze}\n`);
 
 describe.skipIf(noAnalyze !== null)('the units', () => {
-  const units = join(import.meta.dirname, '../../systemd');
+  const units = join(import.meta.dirname, '../../src/systemd');
 
   test.each(['vloop@.service', 'vloop@.socket'])('%s is one that systemd understands', (unit) => {
     const { status, stderr } = analyze('verify', '--man=no', join(units, unit));

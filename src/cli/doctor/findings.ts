@@ -68,7 +68,7 @@ export function machineFindings(facts: MachineFacts): Finding[] {
       'ok',
       facts.systemd ? 'runs this machine' : 'does not run this machine',
       facts.systemd
-        ? 'the units in systemd/ make disks services'
+        ? 'the units in src/systemd/ make disks services'
         : 'not needed: start vloop by hand, or with vloop run',
     ),
     runDirectoryFinding(facts),
