@@ -130,7 +130,13 @@ test('the tarball has program, library with types, page, units and texts, and no
       'dist/src/cli/create-disk.d.ts',
       'src/control/page/index.html',
     ],
-    ...['src/systemd/vloop@.service', 'src/systemd/vloop@.socket', 'package.json', 'README.md', 'LICENSE'],
+    ...[
+      'src/systemd/vloop@.service',
+      'src/systemd/vloop@.socket',
+      'package.json',
+      'README.md',
+      'LICENSE',
+    ],
   ]) {
     expect(files).toContain(path);
   }
