@@ -11,6 +11,7 @@ import { threadCount } from '../support/process-cost.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
 import type { LogLine } from '../support/vloop-process.ts';
+import { eventually } from '../support/waiting.ts';
 
 const disks: ServedDisk[] = [];
 
@@ -138,9 +139,17 @@ test('the process after several upgrades is like one that was just started', asy
   for (let i = 0; i < 3; i++) await disk.vloop.upgrade();
   await frontEnd.queues[0]!.mustRun(blk.read(0, 4096));
   const without = (names: string[], image: string) => names.filter((name) => name !== image);
-  const [now, then] = [descriptors(disk.vloop.pid), descriptors(fresh.vloop.pid)];
+  const then = descriptors(fresh.vloop.pid);
+  // The control socket is opened last, some time after the disk was taken over.
+  const now = await eventually(
+    () => `${then.length} descriptors: ${then}; there are ${descriptors(disk.vloop.pid)}`,
+    30_000,
+    () => {
+      const open = descriptors(disk.vloop.pid);
+      return open.length === then.length ? open : undefined;
+    },
+  );
   expect(without(now, disk.image)).toEqual(without(then, fresh.image));
-  expect(now.length).toBe(then.length);
   expect(disk.vloop.guestMappings()).toBe(fresh.vloop.guestMappings());
   expect(threadCount(disk.vloop.pid)).toBe(threadCount(fresh.vloop.pid));
   // And the next front-end finds nothing of the one before.
