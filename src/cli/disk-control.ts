@@ -10,6 +10,7 @@ import { nextState } from '../loop/lifecycle.ts';
 import type { TransferAnswer } from '../worker/messages.ts';
 import { decodeWord } from '../worker/session-state.ts';
 import { capacityBytes, QUIESCE_LIMIT_MS, requireFile, requireState } from './change-disk.ts';
+import { configOf } from './disk-config.ts';
 import { seeingMethods } from './disk-seeing.ts';
 import { settingsMethods } from './disk-settings-control.ts';
 import { takeNewSize } from './resize.ts';
@@ -28,6 +29,7 @@ function methodsOf(served: ServedDisk): DiskMethods {
   return {
     disk_get_status: () => statusOf(served),
     ...seeingMethods(served),
+    disk_get_config: () => configOf(open.options, statusOf(served)),
     async disk_quiesce({ timeout_ms = QUIESCE_LIMIT_MS }) {
       requireState(served, 'quiesce');
       const refusal = await open.turn.take(() => freeze.quiesce(timeout_ms));

@@ -41,6 +41,7 @@ export interface OpenDisk {
   readonly workers: LoopWorkers;
   /** What data go through on their way; null: they stay as they are. */
   readonly transfer: PreparedTransfer | null;
+  readonly options: DiskOptions;
 }
 
 /** A file that another process has opened, and what the guest knows of the disk. */
@@ -259,6 +260,7 @@ export function openDisk(
     lease,
     autoclear,
     turn,
+    options,
   };
   return open;
 }

@@ -20,7 +20,7 @@ const NO_TRANSPORT = { send() {}, unreadBytes: 0 };
 const PORT_VARIABLE = 'VLOOP_HTTP_PORT';
 
 /**
- * Listens at the address. Throws SocketError when that cannot be; a process that `inherits` disks carries on
+ * Listens at the address. `target`: what a process serves, or how it answers itself (the daemon). Throws SocketError when that cannot be; a process that `inherits` disks carries on
  * without a page instead: its guests have not asked for one.
  */
 export async function openPage(

@@ -14,8 +14,8 @@ import { helpText } from './option-text.ts';
 import { OptionsError } from './option-values.ts';
 import { parseCommandLine } from './options.ts';
 import { parseQsdArguments } from './qsd.ts';
-import { run } from './run/run.ts';
 import { serve } from './serve.ts';
+import { configOfLine, serveConfigured } from './serve-config.ts';
 import { TraceError } from './trace-file.ts';
 import { VERB_NAMES } from './verb-names.ts';
 import { version } from './version.ts';
@@ -29,11 +29,18 @@ async function main(): Promise<number> {
   if (args[0] === 'qsd' && !args.includes('--help')) {
     return await serve(parseQsdArguments(args.slice(1)));
   }
-  if (args[0] === 'run') return await run(args.slice(1));
+  if (args[0] === 'run') {
+    const { run } = await import('./run/run.ts');
+    return await run(args.slice(1));
+  }
   const verb = VERB_NAMES.find((name) => name === args[0]);
   if (verb !== undefined) {
     const { runVerb } = await import('./verbs/verbs.ts');
     return await runVerb(verb, args.slice(1));
+  }
+  const configured = configOfLine(args);
+  if (configured !== null) {
+    return await serve(await serveConfigured(configured.path, configured.rest));
   }
   const invocation = parseCommandLine(args);
   switch (invocation.verb) {

@@ -66,6 +66,8 @@ export interface DiskOptions {
   readonly lock: 'always' | 'running';
   /** What data go through on their way; null: they stay as they are. */
   readonly transfer: TransferRequest | null;
+  /** The options as they were given, from which a configuration is made. */
+  readonly given: Values;
 }
 
 export interface ServeOptions {
@@ -220,5 +222,6 @@ function sharedDiskOptions(
     lock: oneOf(values, 'lock', ['always', 'running'] as const),
     transfer: transferRequest(values),
     pollUs: pollUs === 'auto' ? -1 : integer(values, 'poll-us', 0, POLL_US_MAX),
+    given: values,
   };
 }

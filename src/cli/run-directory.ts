@@ -37,10 +37,14 @@ export function controlPath(directory: string, name: string | number): string {
   return join(directory, `${name}${CONTROL_SUFFIX}`);
 }
 
-/** The control sockets that lie there, of whoever still listens or not. */
+/** The daemon's, which has no disks of its own. */
+export const DAEMON_NAME = 'daemon';
+
+/** The control sockets of processes with disks that lie there, of whoever still listens or not. */
 export function controlPaths(directory: string): string[] {
   try {
-    const names = readdirSync(directory).filter((name) => name.endsWith(CONTROL_SUFFIX));
+    const sockets = readdirSync(directory).filter((name) => name.endsWith(CONTROL_SUFFIX));
+    const names = sockets.filter((name) => name !== `${DAEMON_NAME}${CONTROL_SUFFIX}`);
     return names.map((name) => join(directory, name)).sort();
   } catch {
     // No directory: no process has ever listened.

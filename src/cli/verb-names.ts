@@ -15,4 +15,9 @@ export const VERB_NAMES = [
   'doctor',
   'install-discovery',
   'rpc',
+  'attach',
+  'daemon',
+  'save-config',
+  'load-config',
+  'completion',
 ] as const;

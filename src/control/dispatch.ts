@@ -33,7 +33,13 @@ type AnyDiskMethod = (params: unknown) => unknown;
 /** Carries out the methods of `target`. */
 export function dispatchTo(target: ControlTarget): RpcCall {
   const own: Readonly<Record<string, (params: unknown, session: RpcSession) => unknown>> = {
-    rpc_get_methods: () => Object.keys(methods),
+    rpc_get_methods: () =>
+      Object.entries(methods).flatMap(([name, { of }]) => (of === 'daemon' ? [] : [name])),
+    save_config: async () => ({
+      disks: await Promise.all(
+        target.disks().map((disk) => disk.methods.disk_get_config(named(disk))),
+      ),
+    }),
     get_version: () => ({ version: target.version, pid: target.pid, http: target.http() }),
     disk_list: async () =>
       await Promise.all(target.disks().map((disk) => disk.methods.disk_get_status(named(disk)))),
@@ -50,7 +56,9 @@ export function dispatchTo(target: ControlTarget): RpcCall {
     }
     const wrong = complaint(methods[method].params, params, 'params');
     if (wrong !== null) throw new RpcError(INVALID_PARAMS, wrong);
-    if (methods[method].of === 'process') return own[method]!(params, session);
+    const { of } = methods[method];
+    if (of === 'daemon') throw new ControlError('EOPNOTSUPP', `${method}: vloop daemon does that`);
+    if (of === 'process') return own[method]!(params, session);
     const disk = findDisk(target.disks(), (params as { readonly disk: string }).disk);
     // The table says what the params are, and they have been checked against it.
     return (disk.methods[method as DiskMethodName & keyof DiskMethods] as AnyDiskMethod)(params);

@@ -19,6 +19,12 @@ function checkOf(schema: JsonSchema): Check {
   return check;
 }
 
+/** All that is wrong with `value`. */
+export function failuresOf(schema: JsonSchema, value: unknown): readonly Failure[] {
+  const check = checkOf(schema);
+  return check.Check(value) ? [] : check.Errors(value)[1];
+}
+
 /** Null, or what is wrong with `value`; `root` is how the value is called. */
 export function complaint(schema: JsonSchema, value: unknown, root: string): string | null {
   const check = checkOf(schema);

@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { OptionsError } from '../option-values.ts';
+import type { VerbOptions } from '../verbs/verb.ts';
 import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
 import { DEFAULT_DEVICE } from './qemu-command.ts';
 
@@ -16,26 +17,48 @@ export interface RunOptions {
   readonly help: boolean;
 }
 
-export const RUN_HELP = [
-  'usage: vloop run --disk FILE[,option…] [--disk …] -- COMMAND …{disks}…',
-  '',
-  'Serves each FILE from a process of its own, runs COMMAND (QEMU) with the disks filled in where {disks} stands,',
-  'or at its end, and ends the disks when it has ended. Guest memory is made shared where the command does not.',
-  'The exit status is that of COMMAND, 128 and the number of the signal that killed it, 127 when there is no such',
-  'command; 1 when a disk cannot be served, 2 when the command line is wrong.',
-  '',
-  '  --disk FILE[,OPTION…]  ro, or an option of serve by its name: direct_io=on, serial=X, num_queues=4; ,, is a comma',
-  `  --device TEXT          QEMU's device and its options (default: ${DEFAULT_DEVICE})`,
-  '  --log FILE             append the log of the disks to FILE (default: warnings to stderr)',
-  '',
-].join('\n');
+export const RUN_SUMMARY = 'run a virtual machine with disks that are there as long as it is';
+export const RUN_WORDS = '-- COMMAND …';
+export const RUN_OPTIONS: VerbOptions = {
+  disk: {
+    value: 'FILE[,OPTION…]',
+    meaning:
+      'a disk: ro, and options of serve by their names, as direct_io=on, serial=X, num_queues=4; ,, is a comma',
+  },
+  device: {
+    value: 'TEXT',
+    meaning: `QEMU's device and its options (default: ${DEFAULT_DEVICE})`,
+  },
+  log: {
+    value: 'FILE',
+    meaning: 'append the log of the disks to FILE (default: warnings to stderr)',
+  },
+  help: { value: null, meaning: 'print this, and exit' },
+};
 
 const OPTIONS = {
   disk: { type: 'string', multiple: true },
   device: { type: 'string' },
   log: { type: 'string' },
   help: { type: 'boolean' },
-} as const;
+} as const satisfies Record<keyof typeof RUN_OPTIONS, object>;
+
+export function runHelp(): string {
+  const rows = Object.entries(RUN_OPTIONS).map(([name, { value, meaning }]) => {
+    return `  ${`--${name}${value === null ? '' : `=${value}`}`.padEnd(24)} ${meaning}`;
+  });
+  return [
+    'usage: vloop run --disk FILE[,OPTION…] [--disk …] -- COMMAND …{disks}…',
+    '',
+    'Serves each FILE from a process of its own, runs COMMAND (QEMU) with the disks filled in where {disks} stands,',
+    'or at its end, and ends the disks when it has ended. Guest memory is made shared where the command does not.',
+    'The exit status is that of COMMAND, 128 and the number of the signal that killed it, 127 when there is no such',
+    'command; 1 when a disk cannot be served, 2 when the command line is wrong.',
+    '',
+    ...rows,
+    '',
+  ].join('\n');
+}
 
 /** The arguments after `run`. Throws OptionsError. */
 export function parseRunArguments(args: readonly string[]): RunOptions {

@@ -11,7 +11,7 @@ import { SocketError } from '../../vhost-user/server.ts';
 import { MachineDisk } from './machine-disk.ts';
 import { MachineProcess, statusOfSignal } from './machine-process.ts';
 import { fillQemuCommand, qemuAt } from './qemu-command.ts';
-import { parseRunArguments, RUN_HELP, type RunOptions } from './run-options.ts';
+import { parseRunArguments, type RunOptions, runHelp } from './run-options.ts';
 
 /** A path that is longer leaves no room for the socket's name. */
 const DIRECTORY_BYTES_MAX = 80;
@@ -21,7 +21,7 @@ const VERSION_LIMIT_MS = 5000;
 export async function run(args: readonly string[]): Promise<number> {
   const options = parseRunArguments(args);
   if (options.help) {
-    process.stdout.write(RUN_HELP);
+    process.stdout.write(runHelp());
     return 0;
   }
   const logFd = options.logFile === null ? null : openLog(options.logFile);

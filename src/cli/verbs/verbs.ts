@@ -2,11 +2,15 @@
  * All verbs but those that serve disks, by name. Loaded when the command line names one: a process that serves
  * does not need them.
  */
+import { attachVerb } from './attach.ts';
+import { completionVerb } from './completion.ts';
+import { daemonVerb } from './daemon.ts';
 import { diskVerb } from './disk-verbs.ts';
 import { doctorVerb } from './doctor.ts';
 import { installDiscoveryVerb } from './install-discovery.ts';
 import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
+import { loadConfigVerb, saveConfigVerb } from './save-config.ts';
 import { statsVerb } from './stats.ts';
 import { parseVerb, type Verb, verbHelp } from './verb.ts';
 import { whyVerb } from './why.ts';
@@ -39,6 +43,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
   rpc: rpcVerb,
   stats: statsVerb,
   why: whyVerb,
+  attach: attachVerb,
+  completion: completionVerb,
+  daemon: daemonVerb,
+  'save-config': saveConfigVerb,
+  'load-config': loadConfigVerb,
 };
 
 /** Runs a verb with the arguments behind its name. Resolves with the exit status. */

@@ -3,6 +3,7 @@
  * page and documentation derive from this table. A method is here when it works.
  */
 
+import { config, diskConfig } from './disk-config.ts';
 import { blockSize, changeFileParams, directIo, settingsParams } from './disk-settings.ts';
 import { blockMap, diskStats } from './disk-stats.ts';
 import { diskStatus } from './disk-status.ts';
@@ -12,8 +13,8 @@ import { DONE, type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts
 
 export interface MethodRow {
   readonly summary: string;
-  /** `process`: whoever is asked; `disk`: the process that has the disk `params.disk`. */
-  readonly of: 'process' | 'disk';
+  /** `process`: whoever is asked; `disk`: the process that has the disk `params.disk`; `daemon`: vloop daemon. */
+  readonly of: 'process' | 'disk' | 'daemon';
   readonly params: JsonSchema;
   readonly result: JsonSchema;
 }
@@ -241,6 +242,30 @@ export const methods = {
     of: 'disk',
     params: DISK_ONLY,
     result: diskWhy,
+  },
+  disk_get_config: {
+    summary: 'the options that make the disk as it is now',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: diskConfig,
+  },
+  disk_attach: {
+    summary: 'serve one more disk, from a process of its own; paths are absolute',
+    of: 'daemon',
+    params: diskConfig,
+    result: diskStatus,
+  },
+  save_config: {
+    summary: 'all disks as a configuration, which load_config takes',
+    of: 'process',
+    params: NO_PARAMS,
+    result: config,
+  },
+  load_config: {
+    summary: 'attach all disks of a configuration; when one cannot be, none is',
+    of: 'daemon',
+    params: config,
+    result: { type: 'array', items: diskStatus },
   },
 } as const satisfies Readonly<Record<string, MethodRow>>;
 

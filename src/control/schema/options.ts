@@ -224,6 +224,13 @@ export const optionTable = {
     scope: 'disk',
     schema: oneOf('always', 'running'),
   },
+  config: {
+    value: 'FILE',
+    meaning:
+      'serve the disks of this configuration (vloop.config.json, or a directory that has one); none is read unless it is named',
+    scope: 'command',
+    schema: TEXT,
+  },
   control: {
     value: 'PATH|off',
     meaning: 'listen for commands at this socket, or for none',

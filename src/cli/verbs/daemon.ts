@@ -1,0 +1,38 @@
+/**
+ * `vloop daemon`, as a verb: its options, and the configuration that it starts with.
+ */
+import { optionTable } from '../../control/schema/options.ts';
+import { LOG_LEVELS, type LogLevel } from '../../log.ts';
+import { readConfig } from '../config-file.ts';
+import { runDaemon } from '../daemon/daemon.ts';
+import { httpAddress, OptionsError } from '../option-values.ts';
+import type { Verb } from './verb.ts';
+
+function logLevel(text: string | boolean | undefined): LogLevel {
+  const level = LOG_LEVELS.find((candidate) => candidate === (text ?? 'info'));
+  if (level !== undefined) return level;
+  throw new OptionsError(`--log-level=${text}: expected one of ${LOG_LEVELS.join(', ')}`);
+}
+
+export const daemonVerb: Verb = {
+  summary: 'look after disks: attach them on request, start a crashed one again',
+  words: '',
+  options: {
+    config: { value: 'FILE', meaning: 'attach the disks of this configuration that are not there' },
+    http: {
+      value: optionTable.http.value,
+      meaning: 'serve a page that shows all disks, on this machine only',
+    },
+    'log-level': { value: 'LEVEL', meaning: `${LOG_LEVELS.join(', ')} (default: info)` },
+    help: { value: null, short: 'h', meaning: 'print this, and exit' },
+  },
+  async run({ values }) {
+    const { config } = values;
+    const { disks } = typeof config === 'string' ? await readConfig(config) : { disks: [] };
+    return await runDaemon({
+      disks,
+      logLevel: logLevel(values['log-level']),
+      http: httpAddress(values),
+    });
+  },
+};
