@@ -30,7 +30,7 @@ const PROPERTIES: Readonly<Record<string, JsonSchema>> = Object.fromEntries(
 );
 
 /** What the type checker sees of an object whose keys come from the table of options. */
-interface OptionsObject {
+export interface OptionsObject {
   readonly type: 'object';
   readonly additionalProperties: {
     readonly anyOf: readonly [
