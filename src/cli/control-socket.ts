@@ -17,6 +17,7 @@ export class ControlSocket {
   readonly #log: Log;
   readonly #watch: FdWatch;
   #server: Server | null = null;
+  #closed = false;
 
   /** Listens at `path`; null: in the run directory, under the process's number. Throws SocketError. */
   constructor(path: string | null, target: ControlTarget, log: Log) {
@@ -30,6 +31,7 @@ export class ControlSocket {
 
   /** Removes the socket file; who is connected is cut off with the process. */
   close(): void {
+    this.#closed = true;
     this.#watch.stop();
     if (this.#server === null) {
       closeSocket(this.#socket);
@@ -43,7 +45,8 @@ export class ControlSocket {
     this.#watch.stop();
     try {
       const { controlServer } = await import('../control/control-server.ts');
-      this.#server = controlServer(this.#socket.fd, this.#target);
+      // The descriptor may be somebody else's by now.
+      if (!this.#closed) this.#server = controlServer(this.#socket.fd, this.#target);
     } catch (error) {
       this.#log.error({ error: String(error) }, 'commands cannot be taken');
     }

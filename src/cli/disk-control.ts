@@ -6,6 +6,7 @@ import { featureNames } from '../blk/features.ts';
 import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import type { ParamsOf } from '../control/schema/methods.ts';
+import { inFlightRequests } from '../loop/counters.ts';
 import { nextState } from '../loop/lifecycle.ts';
 import type { TransferAnswer } from '../worker/messages.ts';
 import { decodeWord } from '../worker/session-state.ts';
@@ -103,6 +104,7 @@ function statusOf(served: ServedDisk): DiskStatus {
     serial: shape.serial,
     queues: shape.queueCount,
     workers: workers.count,
+    in_flight: inFlightRequests(workers.figures.counters),
     features: featureNames(decodeWord(disk.state().features)),
   };
 }

@@ -16,7 +16,8 @@ export const CLIENTS_MAX = 256;
 
 /** Serves clients of the listening socket `fd`, which is the server's from now on. */
 export function serveLines(fd: number, call: RpcCall): Server {
-  const server = createServer((socket) => new LineClient(socket, call));
+  // A client may end its side behind its last request, as `… | socat - UNIX:…` does: it is answered first.
+  const server = createServer({ allowHalfOpen: true }, (socket) => new LineClient(socket, call));
   server.maxConnections = CLIENTS_MAX;
   server.listen({ fd });
   // A process that has nothing else to do ends, whoever could still ask it something.
@@ -36,6 +37,7 @@ class LineClient implements RpcTransport {
     socket.setEncoding('utf8');
     socket.unref();
     socket.on('data', (text: string) => this.#take(text));
+    socket.on('end', () => this.#session.answered.then(() => socket.end()));
     // The other side has gone in the midst of something: `close` follows.
     socket.on('error', () => {});
     socket.on('close', () => this.#session.close());

@@ -33,6 +33,8 @@ export class RpcClient {
   readonly #socket: Socket;
   readonly #asked = new Map<number, Asked>();
   #rest = '';
+  /** Why nothing is answered any more. */
+  #failure: ControlError | null = null;
   #lastId = 0;
 
   private constructor(path: string, socket: Socket) {
@@ -43,7 +45,7 @@ export class RpcClient {
     socket.on('error', () => {});
     this.gone = new Promise((resolve) => {
       socket.on('close', () => {
-        this.#failAll();
+        this.#failAll(new ControlError('ENODEV', `${path}: the process has gone`));
         resolve();
       });
     });
@@ -60,18 +62,26 @@ export class RpcClient {
   }
 
   /** Rejects with ControlError when the operation is refused, with RpcError for anything else. */
-  async call<M extends MethodName>(method: M, params: ParamsOf<M>): Promise<ResultOf<M>> {
-    return (await this.callAny(method, params)) as ResultOf<M>;
+  async call<M extends MethodName>(
+    method: M,
+    params: ParamsOf<M>,
+    limitMs = ANSWER_LIMIT_MS,
+  ): Promise<ResultOf<M>> {
+    return (await this.callAny(method, params, limitMs)) as ResultOf<M>;
   }
 
-  callAny(method: string, params: unknown): Promise<unknown> {
+  callAny(method: string, params: unknown, limitMs = ANSWER_LIMIT_MS): Promise<unknown> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
+      if (this.#failure !== null) {
+        reject(this.#failure);
+        return;
+      }
       const timer = setTimeout(() => {
         this.#asked.delete(id);
-        const says = `${method}: no answer from ${this.path} in ${ANSWER_LIMIT_MS / 1000} s`;
+        const says = `${method}: no answer from ${this.path} in ${limitMs / 1000} s`;
         reject(new ControlError('ETIMEDOUT', says));
-      }, ANSWER_LIMIT_MS);
+      }, limitMs);
       this.#asked.set(id, { resolve, reject, timer });
       this.#socket.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
     });
@@ -84,7 +94,17 @@ export class RpcClient {
   #take(text: string): void {
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop()!;
-    for (const line of lines) this.#answer(JSON.parse(line) as Answer);
+    for (const line of lines) {
+      let answer: Answer;
+      try {
+        answer = JSON.parse(line) as Answer;
+      } catch {
+        this.#failAll(new ControlError('EINVAL', `${this.path}: whoever answers is no vloop`));
+        this.#socket.destroy();
+        return;
+      }
+      this.#answer(answer);
+    }
   }
 
   #answer({ id, method, params, result, error }: Answer): void {
@@ -102,10 +122,11 @@ export class RpcClient {
     } else asked.reject(new RpcError(error.code, error.message));
   }
 
-  #failAll(): void {
+  #failAll(error: ControlError): void {
+    this.#failure ??= error;
     for (const { reject, timer } of this.#asked.values()) {
       clearTimeout(timer);
-      reject(new ControlError('ENODEV', `${this.path}: the process has gone`));
+      reject(error);
     }
     this.#asked.clear();
   }

@@ -37,6 +37,8 @@ export class RpcSession {
   readonly #ends = new Set<() => void>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
+  /** The events that the client has asked for so far; null: it has not asked. */
+  subscribed: Set<string> | null = null;
 
   constructor(call: RpcCall, transport: RpcTransport) {
     this.#call = call;
@@ -46,6 +48,11 @@ export class RpcSession {
   /** Messages that have come and are not answered yet. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Settles when all messages that have come so far are answered. */
+  get answered(): Promise<void> {
+    return this.#last;
   }
 
   /** Takes one message. Settles when it has been answered; never rejects. */

@@ -48,6 +48,7 @@ test('says what the disk is, before, with and after a front-end', async () => {
     socket: disk.socket,
     pid: disk.vloop.pid,
     size: 16 * 2 ** 20,
+    in_flight: 0,
     features: [],
   });
   const frontEnd = await disk.connect();
@@ -98,6 +99,40 @@ test('a hundred clients are answered, and leave nothing', async () => {
     15_000,
     () => (disk.vloop.openFds() === before ? true : undefined),
   );
+});
+
+test('a client that ends its side behind its last request is answered', async () => {
+  const socket = await raw();
+  let text = '';
+  socket.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  // The workers answer the second one: it takes longer than the end to be seen.
+  const methods = ['disk_get_status', 'disk_why', 'disk_get_status'];
+  const asked = methods.map((method, id) =>
+    JSON.stringify({ jsonrpc: '2.0', id, method, params: { disk: 'first' } }),
+  );
+  socket.end(`${asked.join('\n')}\n`);
+  await ended;
+  const answers = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { id: number });
+  expect(answers.map(({ id }) => id)).toEqual([0, 1, 2]);
+});
+
+test('who subscribes often is told once', async () => {
+  const rpc = await client();
+  const heard: string[] = [];
+  rpc.onEvent = (name) => heard.push(name);
+  await rpc.call('subscribe', { events: ['disk_connected'] });
+  for (let i = 0; i < 3; i++) await rpc.call('subscribe', { events: ['disk_quiesced'] });
+  (await disk.connect()).close();
+  await disk.vloop.logged('front-end disconnected');
+  await rpc.call('disk_quiesce', { disk: 'first' });
+  await rpc.call('get_version', {});
+  expect(heard).toEqual(['disk_connected', 'disk_quiesced']);
 });
 
 test('a line without an end is cut off; others are served on', async () => {

@@ -2,7 +2,16 @@
  * The verbs as a user at a terminal has them: words on stdout, one line on stderr, exit statuses 0, 1 and 2. In a
  * run directory of their own, with two disks of one process, one of another, and a socket that nobody listens on.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -77,7 +86,33 @@ describe('list', () => {
     const { disks } = JSON.parse(stdout) as { disks: Array<Record<string, unknown>> };
     expect(disks).toHaveLength(1);
     expect(disks[0]).toMatchObject({ name: 'b.img', pid: started[0]!.pid });
-    expect(disks[0]!['back-ino']).toBeGreaterThan(0);
+    const file = statSync(join(directory, 'b.img'), { bigint: true });
+    const [major, minor] = [
+      (file.dev >> 8n) & 0xfffn,
+      (file.dev & 0xffn) | ((file.dev >> 12n) & 0xfff00n),
+    ];
+    expect(disks[0]).toMatchObject({
+      'back-ino': Number(file.ino),
+      'back-maj:min': `${major}:${minor}`,
+      autoclear: false,
+      inflight: 0,
+    });
+  });
+
+  test('a socket of another program costs the disks nothing, and is told', async () => {
+    const babbles = createServer((socket) => socket.end('220 hello\n'));
+    await new Promise<void>((resolve) => {
+      babbles.listen(join(runDirectory, '3.ctl'), resolve);
+    });
+    try {
+      const all = await vloop('list', '-n', '-O', 'NAME');
+      expect(all.status).toBe(1);
+      expect(all.stdout.trimEnd().split('\n').sort()).toEqual(['a.img', 'b.img', 'two_words.img']);
+      expect(all.stderr).toMatch(/^vloop: .*3\.ctl: whoever answers is no vloop: .* left out\n$/);
+      expect(await vloop('status', 'a.img')).toMatchObject({ status: 0, stderr: all.stderr });
+    } finally {
+      babbles.close();
+    }
   });
 
   test('prints nothing where there is nothing', async () => {
@@ -87,7 +122,8 @@ describe('list', () => {
 });
 
 test('a disk is meant by its name, its file and its socket', async () => {
-  for (const word of ['a.img', join(directory, 'a.img'), join(directory, 'a.img.sock')]) {
+  const words = ['a.img', './a.img', join(directory, 'a.img'), join(directory, 'a.img.sock')];
+  for (const word of words) {
     const { status, stdout } = await vloop('status', word, '--json');
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ name: 'a.img', size: MIB });

@@ -28,6 +28,19 @@ function fileFact(disk: DiskStatus, fact: (file: ReturnType<typeof statSync>) =>
   }
 }
 
+/** As stat packs them: 12 bits of major number, 20 of minor (new_encode_dev, include/linux/kdev_t.h). */
+function deviceNumbers(dev: number): string {
+  const major = (dev >>> 8) & 0xfff;
+  const minor = ((dev >>> 12) & 0xfff00) | (dev & 0xff);
+  return `${major}:${minor}`;
+}
+
+function stateOf({ state, connected, quiesced }: DiskStatus): string {
+  if (state !== 'bound') return state;
+  if (quiesced) return 'quiesced';
+  return connected ? 'connected' : state;
+}
+
 /** losetup's names first; where it has nothing that fits, ours. */
 export const LIST_COLUMNS: Readonly<Record<string, Column>> = {
   NAME: { meaning: 'how commands call the disk', value: (disk) => disk.name },
@@ -37,12 +50,22 @@ export const LIST_COLUMNS: Readonly<Record<string, Column>> = {
     value: (disk) => disk.size_limit,
   },
   OFFSET: { meaning: 'offset in the file in bytes', right: true, value: (disk) => disk.offset },
+  AUTOCLEAR: {
+    meaning: 'the disk ends when its front-end goes',
+    right: true,
+    value: (disk) => disk.autoclear,
+  },
   RO: { meaning: 'read-only', right: true, value: (disk) => disk.read_only },
   'BACK-FILE': { meaning: 'backing file', value: (disk) => disk.back_file },
   'BACK-INO': {
     meaning: "the file's inode",
     right: true,
     value: (disk) => fileFact(disk, (file) => Number(file!.ino)),
+  },
+  'BACK-MAJ:MIN': {
+    meaning: "the file's device",
+    right: true,
+    value: (disk) => fileFact(disk, (file) => deviceNumbers(Number(file!.dev))),
   },
   DIO: { meaning: 'direct I/O', right: true, value: (disk) => disk.direct_io },
   'LOG-SEC': {
@@ -53,10 +76,12 @@ export const LIST_COLUMNS: Readonly<Record<string, Column>> = {
   SIZE: { meaning: 'size in bytes', right: true, value: (disk) => disk.size },
   SOCKET: { meaning: 'vhost-user socket', value: (disk) => disk.socket },
   QUEUES: { meaning: 'virtqueues that are offered', right: true, value: (disk) => disk.queues },
-  STATE: {
-    meaning: 'bound, connected, rundown',
-    value: (disk) => (disk.state === 'bound' && disk.connected ? 'connected' : disk.state),
+  INFLIGHT: {
+    meaning: 'requests taken and not answered',
+    right: true,
+    value: (disk) => disk.in_flight,
   },
+  STATE: { meaning: 'bound, connected, quiesced, rundown', value: stateOf },
   PID: { meaning: 'process', right: true, value: (disk) => disk.pid },
   SERIAL: { meaning: 'what the guest sees as the serial', value: (disk) => disk.serial },
   ENGINE: { meaning: 'how the file is read and written', value: (disk) => disk.engine },
@@ -66,12 +91,14 @@ const DEFAULT_COLUMNS = [
   'NAME',
   'SIZELIMIT',
   'OFFSET',
+  'AUTOCLEAR',
   'RO',
   'BACK-FILE',
   'DIO',
   'LOG-SEC',
   'SOCKET',
   'QUEUES',
+  'INFLIGHT',
   'STATE',
 ];
 
@@ -100,6 +127,16 @@ function textOf(cell: Cell): string {
   return cell === null ? '' : String(cell);
 }
 
+function listText({ values }: VerbArgs, columns: string[], disks: readonly DiskStatus[]): string {
+  if (values['json'] === true) return jsonOf(disks, columns);
+  const rows = disks.map((disk) => columns.map((name) => textOf(LIST_COLUMNS[name]!.value(disk))));
+  const heads = values['noheadings'] === true ? null : columns;
+  if (rows.length === 0) return '';
+  const right = columns.map((name) => LIST_COLUMNS[name]!.right === true);
+  const lines = values['raw'] === true ? rawLines(heads, rows) : tableLines(heads, rows, right);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
 export const listVerb: Verb = {
   summary: 'the disks that are served',
   words: '[DISK…]',
@@ -116,25 +153,17 @@ export const listVerb: Verb = {
     const { words, values } = args;
     const columns = columnsOf(args);
     const file = values['associated'];
-    const disks = await withDisks(async (found) => {
+    const { disks, complete } = await withDisks(async (found, silent) => {
       const picked = words.length === 0 ? found : words.map((word) => pickDisk(found, word));
-      return picked.map(({ status }) => status);
+      return {
+        disks: picked.map(({ status }) => status),
+        complete: words.length > 0 || silent === 0,
+      };
     });
     const shown = disks.filter(
       ({ back_file }) => typeof file !== 'string' || back_file === resolve(file),
     );
-    if (values['json'] === true) {
-      process.stdout.write(jsonOf(shown, columns));
-      return 0;
-    }
-    const rows = shown.map((disk) =>
-      columns.map((name) => textOf(LIST_COLUMNS[name]!.value(disk))),
-    );
-    const heads = values['noheadings'] === true ? null : columns;
-    const right = columns.map((name) => LIST_COLUMNS[name]!.right === true);
-    if (heads !== null && rows.length === 0) return 0;
-    const lines = values['raw'] === true ? rawLines(heads, rows) : tableLines(heads, rows, right);
-    process.stdout.write(lines.map((line) => `${line}\n`).join(''));
-    return 0;
+    process.stdout.write(listText(args, columns, shown));
+    return complete ? 0 : 1;
   },
 };

@@ -38,6 +38,7 @@ export const diskStatus = {
     'serial',
     'queues',
     'workers',
+    'in_flight',
     'features',
   ],
   properties: {
@@ -68,6 +69,7 @@ export const diskStatus = {
     serial: { type: 'string', description: 'what the guest sees as the serial' },
     queues: { type: 'integer', description: 'virtqueues that are offered' },
     workers: { type: 'integer', description: 'threads that serve them' },
+    in_flight: { type: 'integer', minimum: 0, description: 'requests taken and not answered' },
     features: {
       type: 'array',
       items: { type: 'string' },

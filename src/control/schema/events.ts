@@ -37,7 +37,8 @@ export const events = {
 } as const satisfies Readonly<Record<string, EventRow>>;
 
 export type EventName = keyof typeof events;
-export const EVENT_NAMES = Object.keys(events) as EventName[];
+/** Not empty, which is what the type of the schema that names them hangs on. */
+export const EVENT_NAMES = Object.keys(events) as [EventName, ...EventName[]];
 
 /** Sent in place of events that a subscriber was too slow for. */
 export const EVENTS_LOST = 'events_lost';
