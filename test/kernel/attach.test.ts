@@ -8,7 +8,7 @@ import type { DiskStatus } from '../../src/control/schema/disk-status.ts';
 import { DaemonRig } from '../support/daemon-rig.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
-import { isAlive } from '../support/process-alive.ts';
+import { isAlive, killIfAlive } from '../support/process-alive.ts';
 
 let rig: DaemonRig;
 
@@ -30,7 +30,7 @@ async function disks(): Promise<DiskStatus[]> {
 
 async function endAll(): Promise<void> {
   for (const pid of rig.pids().filter(isAlive)) {
-    process.kill(pid, 'SIGTERM');
+    killIfAlive(pid, 'SIGTERM');
     await rig.gone(pid);
   }
 }

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { MockFrontEnd } from '../support/mock-frontend.ts';
-import { isAlive } from '../support/process-alive.ts';
+import { isAlive, killIfAlive } from '../support/process-alive.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
 import { VloopProcess } from '../support/vloop-process.ts';
@@ -42,7 +42,7 @@ afterEach(async () => {
   if (vloop?.alive) await vloop.end();
   vloop = null;
   const left = existsSync(path('log')) ? serving().filter(({ pid }) => isAlive(pid)) : [];
-  for (const { pid } of left) process.kill(pid, 'SIGKILL');
+  for (const { pid } of left) killIfAlive(pid);
   await disk.close();
 });
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { RpcClient } from '../../src/control/rpc-client.ts';
 import type { DiskStatus } from '../../src/control/schema/disk-status.ts';
 import { MockFrontEnd, type MockFrontEndOptions } from './mock-frontend.ts';
-import { isAlive } from './process-alive.ts';
+import { isAlive, killIfAlive } from './process-alive.ts';
 import { VloopProcess } from './vloop-process.ts';
 import { eventually } from './waiting.ts';
 
@@ -109,7 +109,7 @@ export class DaemonRig {
     for (const thing of this.#owned.splice(0)) thing.close();
     await this.#daemon?.kill();
     for (const pid of this.pids().filter(isAlive)) {
-      process.kill(pid, 'SIGKILL');
+      killIfAlive(pid);
       await this.gone(pid);
     }
     rmSync(this.directory, { recursive: true, force: true });

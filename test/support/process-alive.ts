@@ -12,3 +12,12 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+/** SIGKILL (or another) for a process that may end at any moment by itself. */
+export function killIfAlive(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
