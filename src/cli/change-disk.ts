@@ -86,7 +86,7 @@ async function change(served: ServedDisk, wish: Partial<DiskSettings>): Promise<
   // The long part of it while requests go on.
   await mustSync(backing);
   const oldBytes = capacityBytes(served);
-  await whileStill(open, async () => {
+  await whileStill(served, async () => {
     await mustSync(backing);
     dropCachedPages(backing.fd);
     const flagged = setDirectFlag(backing.fd, next.direct);
@@ -126,9 +126,22 @@ export async function mustSync({ fd, readOnly, path }: OpenBacking): Promise<voi
   );
 }
 
-/** Does `work` while nothing of the disk is in flight. */
-export async function whileStill(open: OpenDisk, work: () => Promise<void>): Promise<void> {
-  const refusal = await open.disk.freeze.during(QUIESCE_LIMIT_MS, work);
+/**
+ * Does `work` while nothing of the disk is in flight. Told before: whoever would start the disk again after a crash
+ * must not do so with what it was. A process that is killed has told it, because that is in the socket by then.
+ */
+export async function whileStill(
+  { open, emit }: ServedDisk,
+  work: () => Promise<void>,
+): Promise<void> {
+  const refusal = await open.disk.freeze.during(QUIESCE_LIMIT_MS, async () => {
+    emit('disk_changing');
+    try {
+      await work();
+    } finally {
+      emit('disk_changed');
+    }
+  });
   if (refusal !== null) throw new ControlError('EBUSY', `${refusal}: nothing has changed`);
 }
 
@@ -177,6 +190,5 @@ async function ask(
 export function tellChange(served: ServedDisk, oldBytes: number): void {
   const { settings, direct, directReason, path } = served.open.backing!;
   served.log.info({ file: path, ...settings, direct, directReason }, 'the disk was changed');
-  served.emit('disk_changed');
   if (capacityBytes(served) !== oldBytes) tellNewSize(served, oldBytes);
 }

@@ -59,7 +59,7 @@ async function changeTo(served: ServedDisk, change: FileChange): Promise<void> {
     if (typeof choice === 'string') throw new ControlError('EINVAL', choice);
     await mustSync(backing);
     const oldBytes = capacityBytes(served);
-    await whileStill(open, async () => {
+    await whileStill(served, async () => {
       await mustSync(backing);
       // A ring has started meanwhile: the new file is this process's before anything is written to it.
       if (!held && open.lease!.held) lockBacking(next.fd, { ...next, lockWaitMs: 0 });

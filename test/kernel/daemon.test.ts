@@ -82,6 +82,26 @@ test('of two disks under load one is killed: it comes back with its requests, th
   expect(rig.daemon.log('started again')).toHaveLength(1);
 });
 
+test('a disk whose file was changed, by whomever, is started again with the file that it has', async () => {
+  await rig.startDaemon();
+  const rpc = await rig.rpc();
+  const content = noise(DISK_BYTES, 3);
+  const [old, copy] = [rig.image('old.img', content), rig.image('copy.img', content)];
+  const before = await rpc.call('disk_attach', { blk_file: old, name: 'd' });
+  // Not by the daemon: at the disk's own socket.
+  const own = await rig.rpc(before.pid);
+  await own.call('disk_change_file', { disk: 'd', file: copy, quiesced: true });
+  const frontEnd = await rig.frontEnd(before, { inflight: true });
+  await frontEnd.queue.mustRun(blk.write(0, noise(4096, 4)));
+  process.kill(before.pid, 'SIGKILL');
+  const after = await rig.anew(rpc, 'd', before.pid);
+  expect(after).toMatchObject({ back_file: copy });
+  await frontEnd.reconnect(after.socket!);
+  const read = await frontEnd.queue.mustRun(blk.read(0, 4096));
+  expect(Buffer.compare(read, noise(4096, 4))).toBe(0);
+  expect(Buffer.compare(readFileSync(old), content)).toBe(0);
+});
+
 test('methods reach a disk by its name, file or socket, also one that others serve', async () => {
   await rig.startDaemon();
   const rpc = await rig.rpc();

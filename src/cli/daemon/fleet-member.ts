@@ -48,6 +48,9 @@ export class FleetMember {
   readonly #delays = new RestartDelays();
   readonly #leaving = new AbortController();
   #process: Process | null = null;
+  /** Changes that its process has begun, and how many of them `config` knows. */
+  #changesBegun = 0;
+  #changesKnown = 0;
 
   /** `config` names the disk and its socket, and its paths are absolute. */
   constructor(config: DiskConfig, directory: string, log: Log, events: MemberEvents) {
@@ -93,10 +96,28 @@ export class FleetMember {
     this.#events.onChange();
   }
 
+  /** What has been changed at run time is there after a crash, too. */
+  async learn(): Promise<void> {
+    const begun = this.#changesBegun;
+    const { client } = this;
+    try {
+      const config = await client?.call('disk_get_config', { disk: this.name });
+      if (config === undefined) return;
+      // The socket is where it was, whatever the disk makes of the path.
+      this.config = { ...config, name: this.name, socket_path: this.socketPath };
+      this.#changesKnown = begun;
+      this.#events.onChange();
+    } catch {
+      // It has just been told to end, or has died: `watch` sees to it.
+    }
+  }
+
   /** Coming and going is told here: a process that dies does not say so. */
   #pass(method: string, params: unknown): void {
     if (!EVENT_NAMES.includes(method as EventName)) return;
     if (method === 'disk_attached' || method === 'disk_detached') return;
+    if (method === 'disk_changing') this.#changesBegun++;
+    else if (method === 'disk_changed') void this.learn();
     const { disk: _, ...more } = params as Readonly<Record<string, unknown>>;
     this.#events.onEvent(method as EventName, more);
   }
@@ -164,6 +185,13 @@ export class FleetMember {
   async #startAgain(fate: string, livedMs: number): Promise<boolean> {
     if (this.config['memory'] !== undefined) {
       this.#log.error({ fate }, 'the disk process died, and what was in its memory with it');
+      return false;
+    }
+    if (this.#changesKnown < this.#changesBegun) {
+      this.#log.error(
+        { fate },
+        'the disk process died while its settings or its file changed: attach the disk anew with those that it shall have',
+      );
       return false;
     }
     let lived = livedMs;

@@ -5,7 +5,6 @@
 import { isAbsolute, join } from 'node:path';
 import { ControlError } from '../../control/controlled-disk.ts';
 import { EventHub } from '../../control/event-hub.ts';
-import type { RpcClient } from '../../control/rpc-client.ts';
 import type { DiskConfig } from '../../control/schema/disk-config.ts';
 import { withPaths } from '../../control/schema/disk-config.ts';
 import type { DiskStatus } from '../../control/schema/disk-status.ts';
@@ -127,20 +126,8 @@ export class Fleet {
       throw new ControlError('ENXIO', `disk=${name}: its process died and is being started again`);
     }
     const result = await client.callAny(method, { ...params, disk: name });
-    if (!method.startsWith('disk_get_')) await this.#refresh(member, client);
+    if (!method.startsWith('disk_get_')) await member.learn();
     return result;
-  }
-
-  /** What has been changed is there after a crash, too. */
-  async #refresh(member: FleetMember, client: RpcClient): Promise<void> {
-    try {
-      const config = await client.call('disk_get_config', { disk: member.name });
-      // The socket is where it was, whatever the disk makes of the path.
-      member.config = { ...config, name: member.name, socket_path: member.socketPath };
-      this.#save();
-    } catch {
-      // It has just been told to end.
-    }
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {

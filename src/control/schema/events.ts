@@ -21,6 +21,7 @@ export const events = {
     summary: 'the guest sees another size',
     params: { size: { type: 'integer', description: 'bytes' } },
   },
+  disk_changing: { summary: 'settings or the file are about to change', params: {} },
   disk_changed: { summary: 'a setting has changed: ask for the status', params: {} },
   disk_error: {
     summary: 'the backing file failed; more of the same is only counted',
