@@ -147,6 +147,23 @@ describe.skipIf(!opened.ok)('the page', { timeout: 180_000 }, () => {
     expect(await size.count()).toBe(0);
   });
 
+  test('the direct-I/O switch shows what holds, or says why it cannot be', async () => {
+    const shown = await view();
+    const knob = shown.page.getByRole('switch', { name: 'Direct I/O' });
+    expect(await knob.getAttribute('aria-checked')).toBe('false');
+    await knob.click();
+    await shown.confirm('Switch on');
+    const refusal = shown.page.getByRole('alert').filter({ hasText: /direct/i });
+    const on = shown.page.getByRole('switch', { name: 'Direct I/O', checked: true });
+    await on.or(refusal).first().waitFor();
+    // A file system in memory may refuse it: then the words are in the dialog, and nothing is shown as done.
+    const isOn = await on.isVisible();
+    await shown.page
+      .getByRole('definition')
+      .filter({ hasText: isOn ? /^direct I\/O$/ : /^buffered$/ })
+      .waitFor();
+  });
+
   test('a wrong token opens nothing, the right one does', async () => {
     const { page, complaints } = await tab();
     await page.goto(address.replace(/token=.*/, `token=${'A'.repeat(43)}`));
@@ -274,7 +291,15 @@ describe.skipIf(!opened.ok)('the page', { timeout: 180_000 }, () => {
       reached.push(await focused());
     }
     expect(reached).toEqual(
-      expect.arrayContaining(['theme', 'pause', 'resize', 'map', 'scope', 'operation']),
+      expect.arrayContaining([
+        'theme',
+        'pause',
+        'resize',
+        'direct-io',
+        'map',
+        'scope',
+        'operation',
+      ]),
     );
     await page.locator('#pause').focus();
     await page.keyboard.press('Enter');
