@@ -10,7 +10,10 @@ import { systemCallName, type ThreadState, threadStates } from '../sys/thread-st
 import { monotonicNs } from './hand-over-steps.ts';
 import type { ServedDisk } from './served-disk.ts';
 
-type SeeingMethods = Pick<DiskMethods, 'disk_get_stats' | 'disk_get_block_map' | 'disk_why'>;
+type SeeingMethods = Pick<
+  DiskMethods,
+  'disk_get_stats' | 'disk_get_block_map' | 'disk_trace' | 'disk_why'
+>;
 
 function nowMs(): number {
   return monotonicNs() / 1e6;
@@ -27,6 +30,10 @@ export function seeingMethods(served: ServedDisk): SeeingMethods {
     async disk_get_block_map() {
       const { blockMapOf } = await import('../control/disk-stats.ts');
       return blockMapOf(workers.figures, disk.shape.capacitySectors * SECTOR_SIZE);
+    },
+    async disk_trace(params) {
+      const { traceDisk } = await import('../control/disk-trace.ts');
+      return await traceDisk(workers.trace, params);
     },
     disk_why: () => whyOf(served),
   };

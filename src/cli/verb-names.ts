@@ -12,6 +12,8 @@ export const VERB_NAMES = [
   'detach',
   'stats',
   'why',
+  'top',
+  'trace',
   'doctor',
   'install-discovery',
   'rpc',

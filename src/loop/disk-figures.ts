@@ -3,7 +3,7 @@
  * how, and the requests themselves while somebody traces them. Shared memory, read by the main thread.
  */
 import { BLOCK_MAP_BYTES, BlockMap } from './block-map.ts';
-import type { RequestTrace } from './request-trace.ts';
+import { RequestTrace } from './request-trace.ts';
 import { type ReadClock, TurnClock } from './turn-clock.ts';
 
 /** Operations, OP_* of blk-request.ts, by errno: Linux has 133; 0 stands for what is beyond. */
@@ -34,6 +34,11 @@ export class DiskFigures {
     this.clock = new TurnClock(readClock);
     this.map = new BlockMap(map, sizeBytes);
     this.#failures = new Int32Array(failures);
+  }
+
+  /** Null: nobody looks on any more. `ops`: see RequestTrace. */
+  setTrace(memory: SharedArrayBuffer | null, ops: number): void {
+    this.trace = memory === null ? null : new RequestTrace(memory, ops);
   }
 
   /** The backing file has failed an operation. */

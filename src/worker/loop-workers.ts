@@ -16,6 +16,7 @@ import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
 import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
+import { DiskTrace } from './disk-trace.ts';
 import type {
   TransferIoctl,
   WorkerAnswer,
@@ -80,6 +81,8 @@ interface RunningWorker {
 export class LoopWorkers {
   /** What the workers count. */
   readonly figures: SharedFigures;
+  /** Who looks on at requests. */
+  readonly trace: DiskTrace = new DiskTrace(this);
   readonly #shared: Int32Array;
   readonly #workers: RunningWorker[] = [];
   readonly #events: WorkerEvents;

@@ -125,6 +125,12 @@ export type VringsRequest =
   | { readonly kind: 'retryVring'; readonly index: number; readonly denied: boolean }
   /** Says where everything stands. Done at once, whatever waits. */
   | { readonly kind: 'inspect' }
+  /** Null: nobody traces any more. `ops`: a bit for each operation that is wanted. */
+  | {
+      readonly kind: 'setTrace';
+      readonly memory: SharedArrayBuffer | null;
+      readonly ops: number;
+    }
   | { readonly kind: 'exit' };
 
 export type WorkerRequest =

@@ -3,7 +3,6 @@
  * the memory under them. A stop and a removal of memory wait until no command in flight is left that
  * could touch what goes away; the worker keeps turning meanwhile.
  */
-
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { COUNT_KICKS, COUNT_VIOLATIONS, COUNTERS_PER_VRING } from '../loop/counters.ts';
 import type { LoopCommands } from '../loop/loop-commands.ts';
@@ -163,10 +162,13 @@ export class WorkerVrings {
         return this.#invalidated(request);
       case 'retryVring':
         return this.#retryVring(request.index, request.denied);
-      case 'inspect':
+      case 'setTrace':
+        this.#parts.state.figures.setTrace(request.memory, request.ops);
         return null;
       case 'exit':
         this.#parts.worker.exit();
+        return null;
+      case 'inspect':
         return null;
     }
   }

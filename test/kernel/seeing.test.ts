@@ -6,11 +6,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { VIRTIO_BLK_T_FLUSH } from '../../protocol/virtio-blk.ts';
 import { RpcClient } from '../../src/control/rpc-client.ts';
 import { AVAIL_IDX_JUMP, ringViolations } from '../../src/virtqueue/ring-violation.ts';
+import { BoundedProcess } from '../support/bounded-process.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import type { MockFrontEnd } from '../support/mock-frontend.ts';
 import { ServedDisk } from '../support/served-disk.ts';
-import { VloopProcess } from '../support/vloop-process.ts';
+import { VloopProcess, vloopCommand } from '../support/vloop-process.ts';
 import { eventually } from '../support/waiting.ts';
 
 const BLOCK = 4096;
@@ -209,6 +210,117 @@ describe('why', () => {
       next_is_available: false,
     });
   });
+});
+
+describe('a trace', () => {
+  test('has every request that ends while somebody looks on, of all workers, and none before', async () => {
+    await serve('--workers=2', '--num-queues=2');
+    const rpc = await client();
+    const frontEnd = await disk.connect({ queueCount: 2 });
+    await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+    const { trace } = await rpc.call('disk_trace', { disk: 'seen' });
+    await frontEnd.queues[0]!.mustRun(blk.write(80, noise(BLOCK, 1)));
+    await frontEnd.queues[1]!.mustRun(blk.read(88, 2 * BLOCK));
+    await frontEnd.queues[1]!.mustRun(flush);
+    await frontEnd.queues[0]!.run(blk.read(2 ** 40, BLOCK));
+    const look = await rpc.call('disk_trace', { disk: 'seen', trace });
+    expect(look).toMatchObject({ trace, lost: 0 });
+    expect(
+      look.requests.map(({ queue, op, sector, bytes, status }) => [
+        queue,
+        op,
+        sector,
+        bytes,
+        status,
+      ]),
+    ).toEqual([
+      [0, 'write', 80, BLOCK, 'OK'],
+      [1, 'read', 88, 2 * BLOCK, 'OK'],
+      [1, 'flush', 0, 0, 'OK'],
+      [0, 'none', expect.any(Number), 0, 'IOERR'],
+    ]);
+    for (const { took_us } of look.requests) expect(took_us).toBeGreaterThanOrEqual(0);
+    await expect(rpc.call('disk_trace', { disk: 'seen' })).rejects.toThrow(/somebody else traces/);
+    await rpc.call('disk_trace', { disk: 'seen', trace, end: true });
+    await expect(rpc.call('disk_trace', { disk: 'seen', trace })).rejects.toThrow(/it has ended/);
+    const flushes = await rpc.call('disk_trace', { disk: 'seen', ops: ['flush'] });
+    await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+    await frontEnd.queue.mustRun(flush);
+    const next = await rpc.call('disk_trace', { disk: 'seen', trace: flushes.trace });
+    expect(next.requests.map(({ op }) => op)).toEqual(['flush']);
+  });
+
+  test('is bounded: what comes faster than it is taken is counted', async () => {
+    await serve();
+    const rpc = await client();
+    const frontEnd = await disk.connect();
+    const { queue } = frontEnd;
+    const { trace } = await rpc.call('disk_trace', { disk: 'seen' });
+    const sent = 9000;
+    for (let next = 0; next < sent; ) {
+      while (next < sent && queue.hasRoom) queue.offer(blk.read((next++ % 512) * 8, 512));
+      queue.kick();
+      await queue.answers(LIMIT_MS);
+    }
+    await queue.drained(LIMIT_MS);
+    let seen = 0;
+    let lost = 0;
+    for (;;) {
+      const look = await rpc.call('disk_trace', { disk: 'seen', trace, most: 8192 });
+      seen += look.requests.length;
+      lost += look.lost;
+      if (look.requests.length === 0) break;
+    }
+    expect([seen, lost]).toEqual([8192, sent - 8192]);
+  });
+
+  test('vloop trace prints a line for each request', async () => {
+    await disk.startVloop(['--name=traced']);
+    const frontEnd = await disk.connect();
+    const tracer = new BoundedProcess([
+      ...vloopCommand(),
+      'trace',
+      'traced',
+      '--count=2',
+      '--op=write',
+    ]);
+    disk.own({ close: () => void tracer.kill() });
+    await eventually(
+      () => `a tracer; it said ${tracer.output}`,
+      LIMIT_MS,
+      () => (tracer.output.includes('tracing traced') ? true : undefined),
+    );
+    await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+    await frontEnd.queue.mustRun(blk.write(8, noise(BLOCK, 1)));
+    await frontEnd.queue.mustRun(blk.write(16, noise(512, 1)));
+    const { status, stdout } = await tracer.within(LIMIT_MS);
+    expect(status).toBe(0);
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/ write {2}sector 8 4\.00KiB {2}\S+ {2}OK$/);
+    expect(lines[1]).toMatch(/ write {2}sector 16 512B /);
+  });
+});
+
+test('vloop top prints tables where there is no terminal', async () => {
+  await disk.startVloop(['--name=busy']);
+  const frontEnd = await disk.connect();
+  await frontEnd.queue.mustRun(blk.read(0, BLOCK));
+  const { status, stdout, stderr } = await VloopProcess.run([
+    'top',
+    '--batch=2',
+    '--interval=0.05',
+  ]);
+  expect([status, stderr]).toEqual([0, '']);
+  const tables = stdout.split('\n\n');
+  expect(tables).toHaveLength(2);
+  for (const table of tables) {
+    expect(table).toMatch(/^DISK +QUEUE +STATE +R\/s/);
+    expect(table).toMatch(/\nbusy +all +connected +0 +0/);
+  }
+  const wrong = await VloopProcess.run(['top', '--batch=no']);
+  expect(wrong.status).toBe(2);
+  expect(wrong.stderr).toContain('--batch=no: expected a number above 0');
 });
 
 test('vloop stats and vloop why print tables and JSON', async () => {

@@ -12,6 +12,8 @@ import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
 import { loadConfigVerb, saveConfigVerb } from './save-config.ts';
 import { statsVerb } from './stats.ts';
+import { topVerb } from './top.ts';
+import { traceVerb } from './trace.ts';
 import { parseVerb, type Verb, verbHelp } from './verb.ts';
 import { whyVerb } from './why.ts';
 
@@ -43,6 +45,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
   rpc: rpcVerb,
   stats: statsVerb,
   why: whyVerb,
+  top: topVerb,
+  trace: traceVerb,
   attach: attachVerb,
   completion: completionVerb,
   daemon: daemonVerb,

@@ -7,6 +7,7 @@ import { config, diskConfig } from './disk-config.ts';
 import { blockSize, changeFileParams, directIo, settingsParams } from './disk-settings.ts';
 import { blockMap, diskStats } from './disk-stats.ts';
 import { diskStatus } from './disk-status.ts';
+import { traceParams, traceResult } from './disk-trace.ts';
 import { diskWhy } from './disk-why.ts';
 import { EVENT_NAMES } from './events.ts';
 import { DONE, type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts';
@@ -236,6 +237,17 @@ export const methods = {
     of: 'disk',
     params: DISK_ONLY,
     result: blockMap,
+  },
+  disk_trace: {
+    summary: 'requests as they end: begins a trace, or goes on with one',
+    of: 'disk',
+    params: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['disk'],
+      properties: { disk: DISK, ...traceParams },
+    },
+    result: traceResult,
   },
   disk_why: {
     summary: 'what each request in flight waits for, and where the rings stand',

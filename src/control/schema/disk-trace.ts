@@ -1,0 +1,61 @@
+/**
+ * Requests as they end: what disk_trace takes and answers. What a request was, never what it carried.
+ */
+import type { ValueOf } from './json-schema.ts';
+
+const COUNT = { type: 'integer', minimum: 0 } as const;
+
+export const TRACED_OPS = [
+  'none',
+  'read',
+  'write',
+  'flush',
+  'discard',
+  'write_zeroes',
+  'get_id',
+] as const;
+
+export const traceParams = {
+  trace: {
+    ...COUNT,
+    description: 'the number of the trace that goes on; left out: a new one begins',
+  },
+  ops: {
+    type: 'array',
+    items: { type: 'string', enum: TRACED_OPS },
+    description: 'of a new trace: the operations that are wanted (all)',
+  },
+  most: { type: 'integer', minimum: 1, maximum: 8192, description: 'requests at once (1024)' },
+  end: { type: 'boolean', description: 'take what there is, and end the trace' },
+} as const;
+
+export const traceResult = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['trace', 'lost', 'requests'],
+  properties: {
+    trace: { ...COUNT, description: 'to go on with; one that nobody asks for 5 s ends' },
+    lost: { ...COUNT, description: 'requests left out: they came faster than they were taken' },
+    requests: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['start_ms', 'queue', 'head', 'op', 'sector', 'bytes', 'took_us', 'status'],
+        properties: {
+          start_ms: { type: 'number', description: 'milliseconds of CLOCK_MONOTONIC' },
+          queue: COUNT,
+          head: COUNT,
+          op: { type: 'string', enum: TRACED_OPS },
+          sector: COUNT,
+          bytes: COUNT,
+          took_us: { type: 'number' },
+          status: { type: 'string', description: 'OK, IOERR or UNSUPP' },
+        },
+      },
+    },
+  },
+} as const;
+
+export type TraceResult = ValueOf<typeof traceResult>;
+export type TracedLine = TraceResult['requests'][number];
