@@ -124,6 +124,7 @@ const EVENTS = {
   disk_quiesced: () => ({ text: 'paused', weight: 'warn' }),
   disk_resumed: () => ({ text: 'resumed', weight: 'plain' }),
   disk_resized: ({ size }) => ({ text: `has ${bytes(Number(size))} now`, weight: 'plain' }),
+  disk_changing: () => ({ text: 'settings are about to change', weight: 'plain' }),
   disk_changed: () => ({ text: 'a setting has changed', weight: 'plain' }),
   disk_error: ({ operation, error, offset }) => ({
     text: `the file failed: ${operation} at ${bytes(Number(offset))}: ${error}`,
