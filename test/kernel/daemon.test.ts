@@ -2,7 +2,7 @@
  * The daemon and its disk processes: methods reach the process that has the disk, a killed process is started again
  * while others go on, the daemon's own end takes nothing along, and a new one finds everything again.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DaemonRig } from '../support/daemon-rig.ts';
 import { noise } from '../support/image-content.ts';
@@ -231,6 +231,26 @@ test('a live upgrade of a disk: the daemon goes on with the successor', async ()
   process.kill(successor.pid, 'SIGKILL');
   await rig.anew(rpc, 'a.img', successor.pid);
   expect(rig.daemon.log('started again')).toHaveLength(1);
+});
+
+test('a configuration is attached once, and a page shows its disks', async () => {
+  const image = rig.image('a.img', noise(DISK_BYTES, 1));
+  const file = rig.path('disks.json');
+  writeFileSync(file, JSON.stringify({ disks: [{ blk_file: image, name: 'configured' }] }));
+  const args = [`--config=${file}`, '--http=127.0.0.1:0'];
+  await rig.startDaemon(args);
+  const rpc = await rig.rpc();
+  const [disk, ...others] = await rpc.call('disk_list', {});
+  expect([disk?.name, others]).toEqual(['configured', []]);
+  const { http } = await rpc.call('get_version', {});
+  const healthy = await fetch(new URL('/healthz', http!));
+  expect([healthy.status, (await healthy.text()).trim()]).toEqual([200, 'ok']);
+  expect((await fetch(new URL('/metrics', http!))).status).toBe(401);
+  // Whoever starts it again finds the disk there already.
+  await rig.daemon.kill();
+  await rig.startDaemon(args);
+  const again = await (await rig.rpc()).call('disk_list', {});
+  expect(again.map(({ name, pid }) => [name, pid])).toEqual([['configured', disk!.pid]]);
 });
 
 test('a second daemon is refused, and a stale socket is not in the way', async () => {
