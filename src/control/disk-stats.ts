@@ -2,12 +2,14 @@
  * What a disk's shared figures say, in the form of the methods disk_get_stats and disk_get_block_map. Reads
  * memory, asks nobody and waits for nobody.
  */
+
+import { opName } from '../blk/op-names.ts';
 import { busyMs, COUNTERS_PER_VRING, counterNames, inFlightRequests } from '../loop/counters.ts';
 import { failureCounts, violationCounts } from '../loop/disk-figures.ts';
 import { bucketStartNs, Latencies, TIMED_OPS, type TimedOp } from '../loop/latencies.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import type { SharedFigures } from '../worker/shared-figures.ts';
-import { errnoName, opName } from './op-names.ts';
+import { errnoName } from './errno-name.ts';
 import type { BlockMapResult, DiskStats, LatencySummary, QueueStats } from './schema/disk-stats.ts';
 
 type Counts = DiskStats['totals'];

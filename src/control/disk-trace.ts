@@ -2,10 +2,10 @@
  * The method disk_trace over the trace of a disk: begins one, goes on with it, says who is too late.
  */
 import { virtioBlkStatus } from '../../protocol/virtio-blk.ts';
+import { OP_NAMES, type OpName, opName } from '../blk/op-names.ts';
 import type { TracedRequest } from '../loop/request-trace.ts';
 import type { DiskTrace, TraceLook } from '../worker/disk-trace.ts';
 import { ControlError } from './controlled-disk.ts';
-import { OP_NAMES, type OpName, opName } from './op-names.ts';
 import type { TracedLine, TraceResult } from './schema/disk-trace.ts';
 
 const MOST = 1024;

@@ -2,6 +2,8 @@
  * Why a disk stands still: what is in flight and what it waits for, from what the workers show and say. Pure:
  * the facts are gathered by whoever serves the disk.
  */
+
+import { opName } from '../blk/op-names.ts';
 import {
   type ShownCommand,
   STAGE_BOUNCE,
@@ -10,7 +12,6 @@ import {
   STAGE_ZEROES,
 } from '../loop/command-board.ts';
 import type { VringInspection } from '../worker/messages.ts';
-import { opName } from './op-names.ts';
 import type { DiskWhy, WaitsFor, WhyQueue, WhyRequest, WhyThread } from './schema/disk-why.ts';
 
 const SECTOR_BYTES = 512;

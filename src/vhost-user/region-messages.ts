@@ -1,7 +1,7 @@
 /**
  * The memory regions of SET_MEM_TABLE, ADD_MEM_REG and REM_MEM_REG. With GPA_ADDRESSES a region's user
- * address is its guest address said twice, so that a ring's guest-physical address is found as any
- * other. Source: vhost-user.rst, "Memory region description".
+ * address is its guest address said twice, so that a ring's guest-physical address is found like all
+ * others. Source: vhost-user.rst, "Memory region description".
  */
 
 import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';

@@ -7,6 +7,7 @@ import { flushCompileCache } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { SECTOR_SIZE, VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
+import { opName } from '../blk/op-names.ts';
 import type { AttachedTransfer } from '../loop/attached-transfer.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
@@ -40,8 +41,6 @@ import { transferAnswer } from './transfer-answer.ts';
 import { openEngine } from './worker-engine.ts';
 import { WorkerVrings } from './worker-vrings.ts';
 
-const OP_NAMES = ['none', 'read', 'write', 'flush', 'discard', 'write-zeroes', 'get-id'];
-
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
 }
@@ -55,7 +54,7 @@ function onceEach(report: (operation: string, errno: number, offsetBytes: number
     const key = op * 4096 + errno;
     if (seen.has(key)) return;
     seen.add(key);
-    report(OP_NAMES[op] ?? 'unknown', errno, offsetBytes);
+    report(opName(op), errno, offsetBytes);
   };
 }
 

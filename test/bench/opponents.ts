@@ -16,7 +16,7 @@ import { HostFio } from './host-fio.ts';
 import type { OpponentName, Row } from './matrix.ts';
 
 export const MEMORY_SIZE = '256M';
-/** As many as any row has; unused ones cost nothing. */
+/** As many as the row with the most has; unused ones cost nothing. */
 const QUEUES = 4;
 const NO_FILE: BackingFile = { image: 'memory', through: [] };
 

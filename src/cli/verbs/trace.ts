@@ -3,8 +3,9 @@
  * told is left out and counted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OP_NAMES, type OpName } from '../../blk/op-names.ts';
 import type { RpcClient } from '../../control/rpc-client.ts';
-import { TRACED_OPS, type TracedLine } from '../../control/schema/disk-trace.ts';
+import type { TracedLine } from '../../control/schema/disk-trace.ts';
 import { OptionsError } from '../option-values.ts';
 import { bytesText, timeText } from './figures-text.ts';
 import { pickDisk, withDisks } from './processes.ts';
@@ -13,15 +14,13 @@ import type { Verb, VerbArgs } from './verb.ts';
 const LOOK_EVERY_MS = 100;
 const COUNT_MAX = 1e9;
 
-type Op = (typeof TRACED_OPS)[number];
-
-function opsOf({ values }: VerbArgs): Op[] {
+function opsOf({ values }: VerbArgs): OpName[] {
   const wanted = values['op'];
-  if (typeof wanted !== 'string') return [...TRACED_OPS];
+  if (typeof wanted !== 'string') return [...OP_NAMES];
   return wanted.split(',').map((word) => {
-    const found = TRACED_OPS.find((op) => op === word.replaceAll('-', '_'));
+    const found = OP_NAMES.find((op) => op === word.replaceAll('-', '_'));
     if (found !== undefined) return found;
-    throw new OptionsError(`--op=${wanted}: expected some of ${TRACED_OPS.join(', ')}`);
+    throw new OptionsError(`--op=${wanted}: expected some of ${OP_NAMES.join(', ')}`);
   });
 }
 

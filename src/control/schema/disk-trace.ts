@@ -1,19 +1,10 @@
 /**
  * Requests as they end: what disk_trace takes and answers. What a request was, never what it carried.
  */
+import { OP_NAMES } from '../../blk/op-names.ts';
 import type { ValueOf } from './json-schema.ts';
 
 const COUNT = { type: 'integer', minimum: 0 } as const;
-
-export const TRACED_OPS = [
-  'none',
-  'read',
-  'write',
-  'flush',
-  'discard',
-  'write_zeroes',
-  'get_id',
-] as const;
 
 export const traceParams = {
   trace: {
@@ -22,7 +13,7 @@ export const traceParams = {
   },
   ops: {
     type: 'array',
-    items: { type: 'string', enum: TRACED_OPS },
+    items: { type: 'string', enum: OP_NAMES },
     description: 'of a new trace: the operations that are wanted (all)',
   },
   most: { type: 'integer', minimum: 1, maximum: 8192, description: 'requests at once (1024)' },
@@ -46,7 +37,7 @@ export const traceResult = {
           start_ms: { type: 'number', description: 'milliseconds of CLOCK_MONOTONIC' },
           queue: COUNT,
           head: COUNT,
-          op: { type: 'string', enum: TRACED_OPS },
+          op: { type: 'string', enum: OP_NAMES },
           sector: COUNT,
           bytes: COUNT,
           took_us: { type: 'number' },

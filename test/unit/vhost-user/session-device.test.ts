@@ -75,7 +75,7 @@ describe('RESET_DEVICE', () => {
     expect(it.disk.callsOf('setFeatures').at(-1)).toEqual([0n]);
     expect(await answer('GET_STATUS')).toBe(0n);
     expect(await baseOf(0)).toBe(0);
-    // Set up anew, it runs disabled, as any new ring.
+    // Set up anew, it runs disabled, as a new ring does.
     await setUp(0);
     await kick(0);
     expect(it.disk.callsOf('startVring').at(-1)).toMatchObject([{ base: 7, enabled: false }]);
