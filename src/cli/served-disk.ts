@@ -9,6 +9,7 @@ import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
 import type { ConnectionLog } from '../vhost-user/connection.ts';
 import { Server, type ServerSocket, type TakenServer } from '../vhost-user/server.ts';
+import { giveBackWhenSettled } from '../worker/settled-garbage.ts';
 import type { DiskEvents, OpenDisk } from './disk.ts';
 import { takeNewSize } from './resize.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -139,6 +140,7 @@ export function newServer(
     trace: trace?.writer(open.name),
     onConnect() {
       log.info('front-end connected');
+      giveBackWhenSettled();
       emit('disk_connected');
     },
     onDisconnect() {

@@ -22,7 +22,8 @@ const FURTHER = 8;
 const TRIES_MAX = 3;
 const REQUESTS = 300;
 const BLOCK = 4096;
-const SETTLE_MS = 500;
+/** Longer than vloop waits before it gives back what the first requests have left (settled-garbage.ts). */
+const SETTLE_MS = 1000;
 
 let directory: string;
 
