@@ -29,7 +29,7 @@ export const optionTable = {
   kernel: { value: 'FILE', meaning: 'a bzImage of yours instead of Debian 13’s kernel' },
   compare: { value: null, meaning: "each test also on QEMU's own virtio-blk; prints what differs" },
   guests: { value: 'N', meaning: 'guests side by side (by CPUs and free memory)' },
-  vcpus: { value: 'N', meaning: 'CPUs of a guest (2)' },
+  vcpus: { value: 'N', meaning: 'CPUs of a guest (2; xfstests under TCG: 1)' },
   'memory-mib': { value: 'N', meaning: 'memory of a guest (2048)' },
   timeout: {
     value: 'SECONDS',
@@ -61,7 +61,8 @@ export interface RunOptions {
   readonly compare: boolean;
   /** Null: by the number of CPUs. */
   readonly guestCount: number | null;
-  readonly vcpus: number;
+  /** Null: by suite and accelerator. */
+  readonly vcpus: number | null;
   readonly memoryMib: number;
   /** Null: what each suite has by default. */
   readonly timeoutSeconds: number | null;
@@ -99,7 +100,7 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
     kernel: text(values, 'kernel'),
     compare: values.compare === true,
     guestCount: integer(values, 'guests', 1, 64),
-    vcpus: integer(values, 'vcpus', 1, 64) ?? 2,
+    vcpus: integer(values, 'vcpus', 1, 64),
     memoryMib: integer(values, 'memory-mib', 512, 1 << 20) ?? 2048,
     timeoutSeconds: integer(values, 'timeout', 5, 86_400),
     output: text(values, 'output') ?? 'fs-tests-results',

@@ -37,7 +37,7 @@ function conditionLines(conditions: RunConditions): string {
   return [
     `* \`npm run ${commandText(c.command).replace('fs-tests ', 'fs-tests -- ')}\``,
     `* ${c.date} UTC, vloop ${c.commit}; ${c.cacheMode}`,
-    `* guest: Linux ${c.guestKernel}, ${c.vcpus} CPUs under ${c.accelerator}, ${c.memoryMib} MiB, ${c.guests} side by side, QEMU ${c.qemu}`,
+    `* guest: Linux ${c.guestKernel}, ${c.vcpus} ${c.vcpus === 1 ? 'CPU' : 'CPUs'} under ${c.accelerator}, ${c.memoryMib} MiB, ${c.guests} side by side, QEMU ${c.qemu}`,
     `* host: ${c.hostCpu}, Linux ${c.hostKernel}, images on ${c.hostFileSystem}; disks: ${c.disks}`,
     `* image: ${c.image}`,
     `* ${clockText(c.elapsedSeconds)} from the first boot to the last power-off`,
