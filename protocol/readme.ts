@@ -8,6 +8,7 @@ import * as inflight from './inflight.ts';
 import * as ioUring from './io-uring.ts';
 import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
 import * as linux from './linux.ts';
+import * as partitionTables from './partition-tables.ts';
 import * as vhostUser from './vhost-user.ts';
 import { type BackendMessageRow, vhostUserBackendMessages } from './vhost-user-backend-messages.ts';
 import * as messages from './vhost-user-messages.ts';
@@ -24,6 +25,7 @@ const ROOMS: ReadonlyArray<readonly [file: string, module: Readonly<Record<strin
   ['inflight.ts', inflight],
   ['device-state.ts', deviceState],
   ['io-uring.ts', ioUring],
+  ['partition-tables.ts', partitionTables],
   ['linux.ts', linux],
 ];
 

@@ -9,7 +9,7 @@ import type { DiskMethodName, ParamsOf, ResultOf } from '../control/schema/metho
 import { optionTable } from '../control/schema/options.ts';
 import { createLog, type LogLevel } from '../log.ts';
 import { closeSocket, listenOn, type ServerSocket } from '../vhost-user/server.ts';
-import { type OpenDisk, openDisk } from './disk.ts';
+import { type OpenDisk, openDisk, placedDisks } from './disk.ts';
 import { controlledDisk, diskNames } from './disk-control.ts';
 import { OptionsError } from './option-values.ts';
 import { type DiskOptions, parseCommandLine } from './options.ts';
@@ -118,10 +118,11 @@ async function serveOne(
   const log = createLog(logLevel);
   const [name = 'disk'] = diskNames([options]);
   const emit: EmitEvent = (event, more) => hub.emit(event, name, more);
+  const [placed] = await placedDisks([options]);
   const [transfer] = await prepareTransfers([options], null);
   let served: ServedDisk | undefined;
   const events = diskEvents(log, emit, () => served, onDeath);
-  const open: OpenDisk = openDisk(options, events, null, transfer);
+  const open: OpenDisk = openDisk(placed!, events, null, transfer);
   let socket: ServerSocket | null = null;
   try {
     socket = listenOn(options.socketPath);

@@ -53,7 +53,23 @@ function changes(given: DiskConfig, status: DiskStatus): DiskConfig {
   return Object.fromEntries(Object.entries(settings).filter(([key]) => known.includes(key)));
 }
 
-export function configOf({ given, fd }: DiskOptions, status: DiskStatus): DiskConfig {
+/**
+ * A partition is an offset and a size limit, and stands for them as long as the disk has those that it was started
+ * with, and the file whose table they are of.
+ */
+function withPlace(
+  { partition, ...config }: DiskConfig,
+  { offsetBytes, sizeLimitBytes, blkFile }: DiskOptions,
+  { offset, size_limit, back_file }: DiskStatus,
+): DiskConfig {
+  const isThat = offset === offsetBytes && size_limit === sizeLimitBytes;
+  if (partition === undefined || !isThat || back_file !== resolve(blkFile ?? '')) return config;
+  const { offset: _, size_limit: __, ...rest } = config;
+  return { ...rest, partition };
+}
+
+export function configOf(disk: DiskOptions, status: DiskStatus): DiskConfig {
+  const { given, fd } = disk;
   const { name, back_file, socket } = status;
   const options = givenOptions(given);
   const place = {
@@ -61,6 +77,6 @@ export function configOf({ given, fd }: DiskOptions, status: DiskStatus): DiskCo
     name,
     ...(fd === null && socket !== null ? { socket_path: socket } : {}),
   };
-  const config = { ...options, ...changes(options, status), ...place };
+  const config = withPlace({ ...options, ...changes(options, status), ...place }, disk, status);
   return withPaths(config, (path) => resolve(path));
 }

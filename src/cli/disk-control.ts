@@ -30,6 +30,10 @@ function methodsOf(served: ServedDisk): DiskMethods {
   return {
     disk_get_status: () => statusOf(served),
     ...seeingMethods(served),
+    async disk_get_partitions() {
+      const { partitionsOf } = await import('./disk-partitions.ts');
+      return await partitionsOf(served);
+    },
     disk_get_config: () => configOf(open.options, statusOf(served)),
     async disk_quiesce({ timeout_ms = QUIESCE_LIMIT_MS }) {
       requireState(served, 'quiesce');

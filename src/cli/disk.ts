@@ -212,6 +212,15 @@ function workerSettings(
   };
 }
 
+/** Disks with the place in their file that `--partition` means. Throws BackingError. */
+export async function placedDisks(
+  options: readonly DiskOptions[],
+): Promise<readonly DiskOptions[]> {
+  if (options.every(({ partition }) => partition === null)) return options;
+  const { placePartitions } = await import('./disk-partitions.ts');
+  return await placePartitions(options);
+}
+
 /**
  * Opens the file and starts the workers, whose `ready` is still to be awaited. Throws BackingError or
  * WorkerError; nothing is left open then but by the process.

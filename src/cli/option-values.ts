@@ -10,6 +10,7 @@ import {
   type OptionName,
   type OptionRow,
   optionTable,
+  PARTITIONS_MAX,
 } from '../control/schema/options.ts';
 import { CPU_COUNT_MAX } from '../sys/scheduling.ts';
 
@@ -77,6 +78,16 @@ export function size(values: Values, name: OptionName): number {
   const bytes = bytesOf(value);
   if (bytes >= 4096) return bytes;
   throw new OptionsError(`--${name}=${value}: expected a size from 4096 bytes on, as 64M or 1GiB`);
+}
+
+/** Null: not asked for. */
+export function partitionNumber(values: Values): number | null {
+  if (values.partition === undefined) return null;
+  for (const name of ['offset', 'size-limit', 'memory'] as const) {
+    if (values[name] === undefined) continue;
+    throw new OptionsError(`--partition and --${name} exclude each other`);
+  }
+  return integer(values, 'partition', 1, PARTITIONS_MAX);
 }
 
 /** `0,2-3` → [0, 2, 3]. */

@@ -24,6 +24,7 @@ import {
   integer,
   OptionsError,
   oneOf,
+  partitionNumber,
   path,
   serial,
   size,
@@ -51,6 +52,8 @@ export interface DiskOptions {
   readonly offsetBytes: number;
   /** Most bytes of the file that are shown; 0: all. */
   readonly sizeLimitBytes: number;
+  /** Null: not one of the file's partitions. */
+  readonly partition: number | null;
   readonly blockSizeBytes: number;
   readonly queueCount: number;
   /** Of one discard or write-zeroes request. */
@@ -213,6 +216,7 @@ function sharedDiskOptions(
     serial: serial(values),
     offsetBytes: bytes(values, 'offset'),
     sizeLimitBytes: bytes(values, 'size-limit'),
+    partition: partitionNumber(values),
     autoclear: values.autoclear === true,
     blockSizeBytes: Number(oneOf(values, 'block-size', BLOCK_SIZES.map(String))),
     queueCount,

@@ -18,7 +18,7 @@ import {
 } from '../vhost-user/server.ts';
 import { collectStartGarbage } from '../worker/start-garbage.ts';
 import { ControlPlane } from './control-plane.ts';
-import { type OpenDisk, openDisk } from './disk.ts';
+import { type OpenDisk, openDisk, placedDisks } from './disk.ts';
 import { diskNames } from './disk-control.ts';
 import { HandOver } from './hand-over.ts';
 import { keepAwake, openCpuLatency } from './keep-awake.ts';
@@ -66,9 +66,11 @@ async function startDisks(
 ): Promise<void> {
   const { logs, emits, log, abandon } = serving;
   const adopted = takeOver?.files ?? null;
+  // Where the disks of a process that is taken over lie has come with them.
+  const placed = adopted === null ? await placedDisks(options) : options;
   const transfers = await prepareTransfers(options, adopted);
   // All files before the first socket: what cannot be served is refused before anybody connects.
-  const opened = options.map((disk, i) =>
+  const opened = placed.map((disk, i) =>
     openDisk(
       disk,
       diskEvents(logs[i]!, emits[i]!, () => disks[i], abandon),

@@ -11,6 +11,8 @@ const BOUNCE_COUNT = 16;
 export class BounceBuffers {
   /** Of the first buffer; the others follow it. */
   readonly address: number;
+  /** Of all of them. */
+  readonly sizeBytes = BOUNCE_BYTES * BOUNCE_COUNT;
   readonly #memory: ArrayBuffer;
   /** The last view of each buffer: a load's requests are mostly of one size. */
   readonly #views: Uint8Array[];
@@ -18,7 +20,7 @@ export class BounceBuffers {
   readonly #waiting: number[] = [];
 
   constructor(hostMemory: HostMemory) {
-    const { address, buffer: memory } = hostMemory.allocate(BOUNCE_BYTES * BOUNCE_COUNT);
+    const { address, buffer: memory } = hostMemory.allocate(this.sizeBytes);
     this.address = address;
     this.#memory = memory;
     this.#views = Array.from({ length: BOUNCE_COUNT }, () => new Uint8Array(memory, 0, 0));

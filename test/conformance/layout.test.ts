@@ -14,8 +14,8 @@ import { missingCompiler } from '../support/requires.ts';
 import { uapiFacts } from '../support/uapi-facts.ts';
 
 /**
- * Structs that no C header declares: those of vhost-user (see vhost-user-golden.test.ts) and
- * the ring of Linux AIO, which only fs/aio.c and its users know.
+ * Structs that no C header declares: those of vhost-user (see vhost-user-golden.test.ts), the ring of Linux AIO, which
+ * only fs/aio.c and its users know, and partition tables (unit/backing/partition-table.test.ts has sfdisk's).
  */
 const WITHOUT_HEADER = [
   'aio_ring',
@@ -31,6 +31,9 @@ const WITHOUT_HEADER = [
   'DescStateSplit',
   'QueueRegionPacked',
   'DescStatePacked',
+  'MBR partition record',
+  'GPT header',
+  'GPT partition entry',
 ];
 
 /** Fields that are spelt otherwise in C; null = padding that C leaves unnamed or lays out otherwise. */

@@ -1,17 +1,20 @@
 /**
- * Four disks of four kinds on one guest at once: two with several queues and workers that are filled
- * together, a read-only one, one with 4 KiB blocks, and on one of them discard, which the host sees.
+ * Disks of many kinds on one guest at once: two with several queues and workers that are filled together, a read-only
+ * one, one with 4 KiB blocks, one on which discard makes holes that the host sees, and two with partition tables.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RpcClient } from '../../src/control/rpc-client.ts';
+import type { DiskPartitions } from '../../src/control/schema/disk-partitions.ts';
 import { mustRun } from '../support/bounded-process.ts';
 import { requireGuestAssets } from '../support/guest-assets.ts';
 import type { GuestDisk, Summary } from '../support/guest-disk.ts';
 import { GuestLab } from '../support/guest-lab.ts';
 import type { GuestReport } from '../support/guest-vm.ts';
 import { noise } from '../support/image-content.ts';
+import { writePartitioned } from '../support/partition-image.ts';
 
 const MIB = 2 ** 20;
 const opened = await requireGuestAssets('several disks');
@@ -66,6 +69,13 @@ umount /mnt
 e2fsck -fn /dev/vdd >/dev/null 2>&1
 echo 'RESULT vdd-ext4 ok'
 
+for disk in vdf vdg; do
+  for part in /sys/block/$disk/$disk?*; do
+    [ -e $part/partition ] || continue
+    echo "RESULT $disk-$(cat $part/partition) $(cat $part/start) $(cat $part/size)"
+  done
+done
+
 cat /tmp/vda.? /tmp/vdb.? | dd of=/dev/vde bs=1M iflag=fullblock oflag=direct conv=notrunc 2>/dev/null
 echo "RESULT vde-before $(dd if=/dev/vde bs=1M count=16 2>/dev/null | sha256sum)"
 /usr/sbin/blkdiscard -f -o $((16 * 1048576)) -l $((24 * 1048576)) /dev/vde
@@ -81,18 +91,24 @@ describe.skipIf(!opened.ok)('several disks at once', () => {
   let report: GuestReport;
   const disks = new Map<string, GuestDisk>();
   const summaries = new Map<string, Summary>();
+  const partitions = new Map<'dos' | 'gpt', DiskPartitions['partitions']>();
   const readOnlyContent = noise(16 * MIB, 3);
 
   beforeAll(async () => {
     if (!opened.ok) return;
     lab = new GuestLab(opened.assets);
     writeFileSync(join(lab.folder, 'fixed.img'), readOnlyContent);
+    for (const kind of ['dos', 'gpt'] as const) {
+      writePartitioned(join(lab.folder, `${kind}.img`), kind);
+    }
     const kinds: [string, number, string[], string][] = [
       ['first', 128 * MIB, ['--num-queues=4', '--workers=2', '--serial=FIRST'], 'num-queues=4'],
       ['second', 128 * MIB, ['--num-queues=2', '--serial=SECOND-DISK-20-CHARS'], 'num-queues=2'],
       ['fixed', 0, ['--read-only', '--serial=FIXED'], ''],
       ['blocks', 512 * MIB, ['--block-size=4096', '--serial=BLOCKS'], ''],
       ['holes', 64 * MIB, ['--serial=HOLES'], ''],
+      ['dos', 0, [`--control=${lab.folder}/dos.ctl`], ''],
+      ['gpt', 0, [`--control=${lab.folder}/gpt.ctl`], ''],
     ];
     const qemuArguments: string[] = [];
     for (const [name, sizeBytes, vloop, deviceOptions] of kinds) {
@@ -102,6 +118,12 @@ describe.skipIf(!opened.ok)('several disks at once', () => {
     }
     const guest = await lab.boot({ script, cpus: 4, arguments: qemuArguments });
     report = await guest.finish();
+    for (const kind of ['dos', 'gpt'] as const) {
+      const client = await RpcClient.connect(`${lab.folder}/${kind}.ctl`);
+      const table = await client.call('disk_get_partitions', { disk: `${kind}.img` });
+      partitions.set(kind, table.partitions);
+      client.close();
+    }
     for (const [name, disk] of disks) summaries.set(name, await disk.stop());
   });
 
@@ -171,6 +193,20 @@ describe.skipIf(!opened.ok)('several disks at once', () => {
     expect(sumOfImage('holes', 48 * MIB, 8 * MIB)).toBe(zeroes);
     expect(sumOfImage('holes', 56 * MIB, 8 * MIB)).toBe(guestSum('vde-tail'));
     expect(summaries.get('holes')!['writeZeroes']).toBeGreaterThanOrEqual(1);
+  });
+
+  test.each([
+    ['dos', 'vdf'],
+    ['gpt', 'vdg'],
+  ] as const)('the partitions of a %s table are those that vloop reads in it', (kind, device) => {
+    const listed = partitions.get(kind)!;
+    expect(listed.length).toBe(kind === 'dos' ? 5 : 3);
+    for (const { number, start, size, type_name } of listed) {
+      const [guestStart, guestSize] = report.value(`${device}-${number}`).split(' ').map(Number);
+      // Linux shows two sectors of an extended partition: enough for a boot loader.
+      const sectors = type_name === 'Extended' ? 2 : size / 512;
+      expect([number, guestStart, guestSize]).toEqual([number, start / 512, sectors]);
+    }
   });
 
   test('no request of the guest was broken or failed', () => {

@@ -6,18 +6,10 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DiskStatus } from '../../control/schema/disk-status.ts';
-import { OptionsError } from '../option-values.ts';
-import { rawLines, tableLines } from './columns.ts';
-import { pickDisk, withDisks } from './processes.ts';
+import { type Cell, type Columns, chosenColumns, LISTING_OPTIONS, listing } from './listing.ts';
+import { PARTITION_COLUMNS, PARTITION_COLUMNS_SHOWN, partitionRows } from './partition-rows.ts';
+import { type FoundDisk, pickDisk, withDisks } from './processes.ts';
 import type { Verb, VerbArgs } from './verb.ts';
-
-type Cell = string | number | boolean | null;
-
-interface Column {
-  readonly meaning: string;
-  readonly right?: true;
-  readonly value: (disk: DiskStatus) => Cell;
-}
 
 function fileFact(disk: DiskStatus, fact: (file: ReturnType<typeof statSync>) => Cell): Cell {
   try {
@@ -42,7 +34,7 @@ function stateOf({ state, connected, quiesced }: DiskStatus): string {
 }
 
 /** losetup's names first; where it has nothing that fits, ours. */
-export const LIST_COLUMNS: Readonly<Record<string, Column>> = {
+export const LIST_COLUMNS: Columns<DiskStatus> = {
   NAME: { meaning: 'how commands call the disk', value: (disk) => disk.name },
   SIZELIMIT: {
     meaning: 'size limit in bytes, 0: none',
@@ -102,68 +94,52 @@ const DEFAULT_COLUMNS = [
   'STATE',
 ];
 
+/** The disks that are meant, and whether all processes have answered. */
+function picked({ words, values }: VerbArgs, found: readonly FoundDisk[]): readonly FoundDisk[] {
+  const meant = words.length === 0 ? found : words.map((word) => pickDisk(found, word));
+  const file = values['associated'];
+  if (typeof file !== 'string') return meant;
+  return meant.filter(({ status }) => status.back_file === resolve(file));
+}
+
 function columnsOf({ values }: VerbArgs): string[] {
-  if (values['output-all'] === true) return Object.keys(LIST_COLUMNS);
-  const wanted = values['output'];
-  if (typeof wanted !== 'string') return DEFAULT_COLUMNS;
-  const names = wanted.split(',').map((name) => name.trim().toUpperCase());
-  const unknown = names.find((name) => !Object.hasOwn(LIST_COLUMNS, name));
-  if (unknown === undefined) return names;
-  const known = Object.keys(LIST_COLUMNS).join(', ');
-  throw new OptionsError(`--output=${wanted}: no column "${unknown}", expected some of ${known}`);
-}
-
-function jsonOf(disks: readonly DiskStatus[], columns: readonly string[]): string {
-  const rows = disks.map((disk) =>
-    Object.fromEntries(
-      columns.map((name) => [name.toLowerCase(), LIST_COLUMNS[name]!.value(disk)]),
-    ),
-  );
-  return `${JSON.stringify({ disks: rows }, null, 3)}\n`;
-}
-
-function textOf(cell: Cell): string {
-  if (typeof cell === 'boolean') return cell ? '1' : '0';
-  return cell === null ? '' : String(cell);
-}
-
-function listText({ values }: VerbArgs, columns: string[], disks: readonly DiskStatus[]): string {
-  if (values['json'] === true) return jsonOf(disks, columns);
-  const rows = disks.map((disk) => columns.map((name) => textOf(LIST_COLUMNS[name]!.value(disk))));
-  const heads = values['noheadings'] === true ? null : columns;
-  if (rows.length === 0) return '';
-  const right = columns.map((name) => LIST_COLUMNS[name]!.right === true);
-  const lines = values['raw'] === true ? rawLines(heads, rows) : tableLines(heads, rows, right);
-  return lines.map((line) => `${line}\n`).join('');
+  return values['partitions'] === true
+    ? chosenColumns(PARTITION_COLUMNS, PARTITION_COLUMNS_SHOWN, values)
+    : chosenColumns(LIST_COLUMNS, DEFAULT_COLUMNS, values);
 }
 
 export const listVerb: Verb = {
   summary: 'the disks that are served',
   words: '[DISK…]',
   options: {
-    json: { value: null, short: 'J', meaning: 'as JSON' },
-    output: { value: 'COLUMNS', short: 'O', meaning: 'these columns, with commas' },
-    'output-all': { value: null, meaning: 'all columns' },
-    raw: { value: null, meaning: 'fields separated by one blank, blanks in them as \\x20' },
-    noheadings: { value: null, short: 'n', meaning: 'without the line of headings' },
+    ...LISTING_OPTIONS,
     associated: { value: 'FILE', short: 'j', meaning: 'only disks whose backing file this is' },
+    partitions: {
+      value: null,
+      meaning: 'the partitions that the disks hold, as a guest sees them',
+    },
     help: { value: null, short: 'h', meaning: 'print this, and exit' },
   },
   async run(args) {
     const { words, values } = args;
     const columns = columnsOf(args);
-    const file = values['associated'];
-    const { disks, complete } = await withDisks(async (found, silent) => {
-      const picked = words.length === 0 ? found : words.map((word) => pickDisk(found, word));
+    const { text, complete } = await withDisks(async (found, silent) => {
+      const disks = picked(args, found);
       return {
-        disks: picked.map(({ status }) => status),
+        text:
+          values['partitions'] === true
+            ? listing('partitions', PARTITION_COLUMNS, columns, await partitionRows(disks), values)
+            : listing(
+                'disks',
+                LIST_COLUMNS,
+                columns,
+                disks.map(({ status }) => status),
+                values,
+              ),
         complete: words.length > 0 || silent === 0,
       };
     });
-    const shown = disks.filter(
-      ({ back_file }) => typeof file !== 'string' || back_file === resolve(file),
-    );
-    process.stdout.write(listText(args, columns, shown));
+    process.stdout.write(text);
     return complete ? 0 : 1;
   },
 };

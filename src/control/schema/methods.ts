@@ -4,6 +4,7 @@
  */
 
 import { config, diskConfig } from './disk-config.ts';
+import { diskPartitions } from './disk-partitions.ts';
 import { blockSize, changeFileParams, directIo, settingsParams } from './disk-settings.ts';
 import { blockMap, diskStats } from './disk-stats.ts';
 import { diskStatus } from './disk-status.ts';
@@ -254,6 +255,12 @@ export const methods = {
     of: 'disk',
     params: DISK_ONLY,
     result: diskWhy,
+  },
+  disk_get_partitions: {
+    summary: 'the partition table of a disk, as its guest’s kernel reads it',
+    of: 'disk',
+    params: DISK_ONLY,
+    result: diskPartitions,
   },
   disk_get_config: {
     summary: 'the options that make the disk as it is now',

@@ -12,6 +12,8 @@ import type { JsonSchema } from './json-schema.ts';
 /** KICK, CALL and ERR name a vring in eight bits. */
 export const QUEUES_MAX = 256;
 export const WORKERS_MAX = 64;
+/** Linux has no more minors for the partitions of a disk. */
+export const PARTITIONS_MAX = 256;
 export const POLL_US_MAX = 1000;
 export const CPU_LATENCY_US_MAX = 1000;
 /** What a disk may be called: it stands in tables, paths of metrics and shell words. */
@@ -165,6 +167,12 @@ export const optionTable = {
     default: '0',
     scope: 'disk',
     schema: BYTES,
+  },
+  partition: {
+    value: 'N',
+    meaning: 'the disk is this partition of the file, by its number in `vloop list --partitions`',
+    scope: 'disk',
+    schema: count(1, PARTITIONS_MAX),
   },
   autoclear: {
     value: null,
