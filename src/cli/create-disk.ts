@@ -7,7 +7,7 @@ import { EventHub, type EventListener } from '../control/event-hub.ts';
 import type { ValueOf } from '../control/schema/json-schema.ts';
 import type { DiskMethodName, ParamsOf, ResultOf } from '../control/schema/methods.ts';
 import { optionTable } from '../control/schema/options.ts';
-import { createLog, type LogLevel } from '../log.ts';
+import { type LogLevel, openLog } from '../log.ts';
 import { closeSocket, listenOn, type ServerSocket } from '../vhost-user/server.ts';
 import { type OpenDisk, openDisk, placedDisks } from './disk.ts';
 import { controlledDisk, diskNames } from './disk-control.ts';
@@ -115,7 +115,7 @@ async function serveOne(
   hub: EventHub,
   onDeath: () => void,
 ): Promise<ServedDisk> {
-  const log = createLog(logLevel);
+  const log = await openLog(logLevel, 'json');
   const [name = 'disk'] = diskNames([options]);
   const emit: EmitEvent = (event, more) => hub.emit(event, name, more);
   const [placed] = await placedDisks([options]);

@@ -13,7 +13,7 @@ import {
   QUEUES_MAX,
   WORKERS_MAX,
 } from '../control/schema/options.ts';
-import { LOG_LEVELS, type LogLevel } from '../log.ts';
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from '../log.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
 import type { TransferRequest } from '../transfer/open-transfer.ts';
 import {
@@ -86,6 +86,7 @@ export interface ServeOptions {
   /** Null: no trace. */
   readonly traceMessages: string | null;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Where commands are taken; null: in the run directory, 'off': nowhere. */
   readonly control: string | null;
   /** Where the page is served; null: nowhere. */
@@ -159,6 +160,7 @@ function serveOptions(values: Values, files: string[], friendly: boolean): Serve
     successor: path(values, 'successor'),
     traceMessages: path(values, 'trace-messages'),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS),
+    logFormat: oneOf(values, 'log-format', LOG_FORMATS),
     control: path(values, 'control'),
     http: httpAddress(values),
   };

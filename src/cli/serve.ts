@@ -6,7 +6,7 @@
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { EventHub } from '../control/event-hub.ts';
-import { createLog, type Log } from '../log.ts';
+import { type Log, openLog } from '../log.ts';
 import { exitNow } from '../sys/process.ts';
 import {
   adoptSocket,
@@ -162,6 +162,12 @@ function stopServers(disks: readonly ServedDisk[]): void {
   for (const { server } of disks) server.stop();
 }
 
+/** To whoever started vloop. A disk goes on where nobody can be told. */
+function say(text: string): void {
+  process.stdout.once('error', () => {});
+  process.stdout.write(text);
+}
+
 function abandonInTime(log: Log, abandon: () => void): void {
   setTimeout(() => {
     log.error({ limitMs: DRAIN_LIMIT_MS }, 'requests are still running: ending without them');
@@ -171,7 +177,7 @@ function abandonInTime(log: Log, abandon: () => void): void {
 
 /** Resolves with the exit status. Throws BackingError, SocketError or WorkerError at start. */
 export async function serve(options: ServeOptions): Promise<number> {
-  const log = createLog(options.logLevel);
+  const log = await openLog(options.logLevel, options.logFormat);
   const takeOver = await TakeOver.begin(options.disks.length);
   const sockets: ServerSocket[] = [];
   const disks: ServedDisk[] = [];
@@ -217,8 +223,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
   if (ending) stopAll();
   else service.ready(statusText(disks));
-  const words = takeOver === null && !ending;
-  if (words) process.stdout.write(startText(disks, control.pageLine, options.friendly));
+  if (takeOver === null && !ending) say(startText(disks, control.pageLine, options.friendly));
   if (options.exitWithStdin) exitWithStdin(disks, log);
   if (cpuLatency !== null) keepAwake(cpuLatency, options.cpuLatencyUs!, disks);
   if (takeOver === null) await collectStartGarbage();

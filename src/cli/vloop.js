@@ -6,6 +6,10 @@ import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+// What SIGUSR2 asks for is a live upgrade (hand-over.ts), and whoever sends it early must not end the process instead:
+// loading what follows takes most of a start. A disk that comes to serve listens itself.
+process.on('SIGUSR2', () => {});
+
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(

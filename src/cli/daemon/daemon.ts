@@ -9,7 +9,7 @@ import type { HttpAddress } from '../../control/http-address.ts';
 import type { HttpListener } from '../../control/http-server.ts';
 import { serveLines } from '../../control/line-server.ts';
 import type { DiskConfig } from '../../control/schema/disk-config.ts';
-import { createLog, type Log, type LogLevel } from '../../log.ts';
+import { type Log, type LogFormat, type LogLevel, openLog } from '../../log.ts';
 import { lockFile } from '../../sys/block-file.ts';
 import { listenOn } from '../../vhost-user/server.ts';
 import { openPage } from '../http-page.ts';
@@ -22,6 +22,7 @@ export interface DaemonOptions {
   /** Attached at the start, those that are not there yet. */
   readonly disks: readonly DiskConfig[];
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Null: no page. */
   readonly http: HttpAddress | null;
 }
@@ -60,7 +61,7 @@ async function attachConfigured(fleet: Fleet, disks: readonly DiskConfig[], log:
 
 /** Resolves with the exit status. Throws ControlError or SocketError at start. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const log = createLog(options.logLevel);
+  const log = await openLog(options.logLevel, options.logFormat);
   const directory = makeRunDirectory();
   const lockFd = lockDirectory(directory);
   writePid(directory);

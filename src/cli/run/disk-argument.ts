@@ -27,6 +27,7 @@ const NOT_A_DISKS = [
     'exit-with-stdin',
     'successor',
     'cpu-latency-us',
+    'log-format',
   ],
   ...['print-capabilities', 'version', 'help'],
 ];

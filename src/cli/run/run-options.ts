@@ -2,7 +2,9 @@
  * The command line of `vloop run`: its own options, then `--`, then the command of the machine.
  */
 import { parseArgs } from 'node:util';
-import { OptionsError } from '../option-values.ts';
+import { optionTable } from '../../control/schema/options.ts';
+import { LOG_FORMATS, type LogFormat } from '../../log.ts';
+import { OptionsError, oneOf } from '../option-values.ts';
 import type { VerbOptions } from '../verbs/verb.ts';
 import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
 import { DEFAULT_DEVICE } from './qemu-command.ts';
@@ -14,6 +16,7 @@ export interface RunOptions {
   readonly device: string;
   /** Where the log of the disks goes; null: warnings to stderr. */
   readonly logFile: string | null;
+  readonly logFormat: LogFormat;
   readonly help: boolean;
 }
 
@@ -33,6 +36,10 @@ export const RUN_OPTIONS: VerbOptions = {
     value: 'FILE',
     meaning: 'append the log of the disks to FILE (default: warnings to stderr)',
   },
+  'log-format': {
+    value: optionTable['log-format'].value,
+    meaning: `${optionTable['log-format'].meaning} (default: auto)`,
+  },
   help: { value: null, meaning: 'print this, and exit' },
 };
 
@@ -40,6 +47,7 @@ const OPTIONS = {
   disk: { type: 'string', multiple: true },
   device: { type: 'string' },
   log: { type: 'string' },
+  'log-format': { type: 'string' },
   help: { type: 'boolean' },
 } as const satisfies Record<keyof typeof RUN_OPTIONS, object>;
 
@@ -67,7 +75,9 @@ export function parseRunArguments(args: readonly string[]): RunOptions {
   const command = end < 0 ? [] : args.slice(end + 1);
   const { values, positionals } = parseOwn(own);
   const { help = false, disk: disks = [], device = DEFAULT_DEVICE, log = null } = values;
-  if (help) return { disks: [], command, device, logFile: log, help };
+  const logFormat = oneOf(values, 'log-format', LOG_FORMATS);
+  const rest = { command, device, logFile: log, logFormat, help };
+  if (help) return { disks: [], ...rest };
   if (positionals.length > 0) {
     throw new OptionsError(`vloop run: "${positionals[0]}" stands before --, expected --disk FILE`);
   }
@@ -77,7 +87,7 @@ export function parseRunArguments(args: readonly string[]): RunOptions {
     );
   }
   if (disks.length === 0) throw new OptionsError('vloop run: no --disk FILE is given');
-  return { disks: disks.map(parseDiskArgument), command, device, logFile: log, help };
+  return { disks: disks.map(parseDiskArgument), ...rest };
 }
 
 function parseOwn(args: readonly string[]) {

@@ -7,6 +7,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { lineFormat } from '../../log.ts';
 import { SocketError } from '../../vhost-user/server.ts';
 import { MachineDisk } from './machine-disk.ts';
 import { MachineProcess, statusOfSignal } from './machine-process.ts';
@@ -86,10 +87,11 @@ async function runWithDisks(
   command: readonly string[],
   logFd: number | null,
 ): Promise<number> {
+  const format = await lineFormat(options.logFormat, logFd ?? 2);
   const onLine = (line: string) => {
-    if (logFd !== null) writeSync(logFd, `${line}\n`);
+    if (logFd !== null) writeSync(logFd, format(`${line}\n`));
     // What a disk says at its end without a log is said by this process.
-    else if (line.startsWith('{')) process.stderr.write(`${line}\n`);
+    else if (line.startsWith('{')) process.stderr.write(format(`${line}\n`));
   };
   const say = (words: string) => process.stderr.write(`vloop: ${words}\n`);
   const level = logFd === null ? ['--log-level=warn'] : [];

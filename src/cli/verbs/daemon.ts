@@ -2,17 +2,11 @@
  * `vloop daemon`, as a verb: its options, and the configuration that it starts with.
  */
 import { optionTable } from '../../control/schema/options.ts';
-import { LOG_LEVELS, type LogLevel } from '../../log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../../log.ts';
 import { readConfig } from '../config-file.ts';
 import { runDaemon } from '../daemon/daemon.ts';
-import { httpAddress, OptionsError } from '../option-values.ts';
+import { httpAddress, oneOf } from '../option-values.ts';
 import type { Verb } from './verb.ts';
-
-function logLevel(text: string | boolean | undefined): LogLevel {
-  const level = LOG_LEVELS.find((candidate) => candidate === (text ?? 'info'));
-  if (level !== undefined) return level;
-  throw new OptionsError(`--log-level=${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-}
 
 export const daemonVerb: Verb = {
   summary: 'look after disks: attach them on request, start a crashed one again',
@@ -24,6 +18,10 @@ export const daemonVerb: Verb = {
       meaning: 'serve a page that shows all disks, on this machine only',
     },
     'log-level': { value: 'LEVEL', meaning: `${LOG_LEVELS.join(', ')} (default: info)` },
+    'log-format': {
+      value: optionTable['log-format'].value,
+      meaning: `${optionTable['log-format'].meaning} (default: auto)`,
+    },
     help: { value: null, short: 'h', meaning: 'print this, and exit' },
   },
   async run({ values }) {
@@ -31,7 +29,8 @@ export const daemonVerb: Verb = {
     const { disks } = typeof config === 'string' ? await readConfig(config) : { disks: [] };
     return await runDaemon({
       disks,
-      logLevel: logLevel(values['log-level']),
+      logLevel: oneOf(values, 'log-level', LOG_LEVELS),
+      logFormat: oneOf(values, 'log-format', LOG_FORMATS),
       http: httpAddress(values),
     });
   },

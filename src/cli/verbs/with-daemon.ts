@@ -5,7 +5,7 @@
 import { RpcClient } from '../../control/rpc-client.ts';
 import type { DiskConfig } from '../../control/schema/disk-config.ts';
 import type { DiskStatus } from '../../control/schema/disk-status.ts';
-import { createLog } from '../../log.ts';
+import { openLog } from '../../log.ts';
 import { Fleet } from '../daemon/fleet.ts';
 import { controlPath, DAEMON_NAME, makeRunDirectory } from '../run-directory.ts';
 
@@ -27,7 +27,7 @@ async function connectToDaemon(directory: string): Promise<RpcClient | null> {
 export async function withAttacher<T>(use: (attacher: Attacher) => Promise<T>): Promise<T> {
   const directory = makeRunDirectory();
   const daemon = await connectToDaemon(directory);
-  if (daemon === null) return await use(new Fleet(directory, createLog('warn'), false));
+  if (daemon === null) return await use(new Fleet(directory, await openLog('warn', 'auto'), false));
   try {
     return await use({
       attach: (disk) => daemon.call('disk_attach', disk),

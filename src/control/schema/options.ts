@@ -5,7 +5,7 @@
  */
 import { VIRTIO_BLK_ID_BYTES } from '../../../protocol/virtio-blk.ts';
 import { RANGES_MAX } from '../../blk/disk-shape.ts';
-import { LOG_LEVELS } from '../../log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../../log.ts';
 import { BLOCK_SIZES } from '../../loop/geometry.ts';
 import type { JsonSchema } from './json-schema.ts';
 
@@ -286,6 +286,13 @@ export const optionTable = {
     default: 'info',
     scope: 'process',
     schema: oneOf(...LOG_LEVELS),
+  },
+  'log-format': {
+    value: 'auto|json|pretty',
+    meaning: 'lines of the log as JSON or for people; auto: for people at a terminal, else JSON',
+    default: 'auto',
+    scope: 'process',
+    schema: oneOf(...LOG_FORMATS),
   },
   version: { value: null, meaning: 'print the version, and exit', scope: 'command', schema: FLAG },
   help: { value: null, meaning: 'print this, and exit', scope: 'command', schema: FLAG },
