@@ -7,6 +7,7 @@ import { EventHub, type EventListener } from '../control/event-hub.ts';
 import type { ValueOf } from '../control/schema/json-schema.ts';
 import type { DiskMethodName, ParamsOf, ResultOf } from '../control/schema/methods.ts';
 import { optionTable } from '../control/schema/options.ts';
+import { GuestLines } from '../log/guest-lines.ts';
 import { type LogLevel, openLog } from '../log.ts';
 import { closeSocket, listenOn, type ServerSocket } from '../vhost-user/server.ts';
 import { type OpenDisk, openDisk, placedDisks } from './disk.ts';
@@ -121,14 +122,15 @@ async function serveOne(
   const [placed] = await placedDisks([options]);
   const [transfer] = await prepareTransfers([options], null);
   let served: ServedDisk | undefined;
-  const events = diskEvents(log, emit, () => served, onDeath);
+  const guestLines = new GuestLines(log);
+  const events = diskEvents(log, guestLines, emit, () => served, onDeath);
   const open: OpenDisk = openDisk(placed!, events, null, transfer);
   let socket: ServerSocket | null = null;
   try {
     socket = listenOn(options.socketPath);
     await open.workers.ready;
-    const server = newServer(open, socket, log, emit, { once: false, trace: null });
-    served = announced({ name, open, socket, server, log, emit });
+    const server = newServer(open, socket, guestLines, emit, { once: false, trace: null });
+    served = announced({ name, open, socket, server, log, guestLines, emit });
     return served;
   } catch (error) {
     if (socket !== null) closeSocket(socket);

@@ -7,6 +7,7 @@ import { type HttpAddress, hostAndPort } from '../control/http-address.ts';
 import type { HttpListener, HttpParts } from '../control/http-server.ts';
 import type { RpcCall } from '../control/rpc-session.ts';
 import type { ResultOf } from '../control/schema/methods.ts';
+import { GuestLines } from '../log/guest-lines.ts';
 import type { Log } from '../log.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { makeRunDirectory } from './run-directory.ts';
@@ -50,6 +51,7 @@ async function partsFor(address: HttpAddress, call: RpcCall, log: Log): Promise<
     import('../control/rpc-session.ts'),
     import('../control/http-token.ts'),
   ]);
+  const lines = new GuestLines(log);
   return {
     address,
     token: runDirectoryToken(tokenOf, log) ?? newToken(),
@@ -59,7 +61,7 @@ async function partsFor(address: HttpAddress, call: RpcCall, log: Log): Promise<
       return (await call('get_metrics', {}, nobody)) as ResultOf<'get_metrics'>;
     },
     refused(reason, from) {
-      log.warn({ reason, from }, 'a client of the page was refused; more of the same is not told');
+      lines.say('warn', { reason, from }, 'a client of the page was refused');
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { isatty } from 'node:tty';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
+import type { GuestLines } from '../log/guest-lines.ts';
 import type { Log } from '../log.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
 import { fileSizeBytes } from '../sys/block-file.ts';
@@ -16,6 +17,7 @@ interface ResizableDisk {
   readonly open: OpenDisk;
   readonly server: Server;
   readonly log: Log;
+  readonly guestLines: GuestLines;
   readonly emit: EmitEvent;
 }
 
@@ -50,7 +52,10 @@ async function takeSize(served: ResizableDisk, quietly: boolean): Promise<void> 
   });
   if (sizeBytes === 0) {
     const fields = { sizeBytes: oldBytes };
-    served.log.warn(fields, 'the backing file has no whole block left: the size is kept');
+    const words = 'the backing file has no whole block left: the size is kept';
+    // Quietly: a guest has started a ring.
+    if (quietly) served.guestLines.say('warn', fields, words);
+    else served.log.warn(fields, words);
   } else if (sizeBytes === oldBytes) {
     if (!quietly) served.log.info({ sizeBytes }, 'the backing file has the size that it had');
   } else {

@@ -6,6 +6,7 @@
 import { rmSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { EventHub } from '../control/event-hub.ts';
+import { GuestLines } from '../log/guest-lines.ts';
 import { type Log, openLog } from '../log.ts';
 import { exitNow } from '../sys/process.ts';
 import {
@@ -51,6 +52,7 @@ interface Serving extends ServerSettings {
   readonly names: readonly string[];
   readonly emits: readonly EmitEvent[];
   readonly logs: readonly Log[];
+  readonly guestLines: readonly GuestLines[];
   readonly log: Log;
   /** Ends the process at once. */
   readonly abandon: () => void;
@@ -64,7 +66,7 @@ async function startDisks(
   sockets: ServerSocket[],
   disks: ServedDisk[],
 ): Promise<void> {
-  const { logs, emits, log, abandon } = serving;
+  const { logs, guestLines, emits, log, abandon } = serving;
   const adopted = takeOver?.files ?? null;
   // Where the disks of a process that is taken over lie has come with them.
   const placed = adopted === null ? await placedDisks(options) : options;
@@ -73,7 +75,7 @@ async function startDisks(
   const opened = placed.map((disk, i) =>
     openDisk(
       disk,
-      diskEvents(logs[i]!, emits[i]!, () => disks[i], abandon),
+      diskEvents(logs[i]!, guestLines[i]!, emits[i]!, () => disks[i], abandon),
       adopted?.[i] ?? null,
       transfers[i],
     ),
@@ -96,7 +98,7 @@ async function serveDisks(
 ): Promise<void> {
   for (const [i, open] of opened.entries()) {
     await open.workers.ready;
-    const server = newServer(open, sockets[i]!, serving.logs[i]!, serving.emits[i]!, serving);
+    const server = newServer(open, sockets[i]!, serving.guestLines[i]!, serving.emits[i]!, serving);
     disks.push(announced(servedDisk(i, open, server, serving)));
   }
 }
@@ -112,7 +114,7 @@ async function takeDisksOver(
   // What the start has left in memory goes now: later it would cost the guest time.
   await collectStartGarbage();
   const make = (i: number, socket: ServerSocket, taken: TakenServer) =>
-    newServer(opened[i]!, socket, serving.logs[i]!, serving.emits[i]!, serving, taken);
+    newServer(opened[i]!, socket, serving.guestLines[i]!, serving.emits[i]!, serving, taken);
   const servers = await takeOver.run(opened, make, log);
   return servers.map((server, i) => announced(servedDisk(i, opened[i]!, server, serving)));
 }
@@ -121,10 +123,18 @@ function servedDisk(
   i: number,
   open: OpenDisk,
   server: Server,
-  { names, logs, emits }: Serving,
+  { names, logs, guestLines, emits }: Serving,
 ): ServedDisk {
   const { socket } = server;
-  return { name: names[i]!, open, socket, server, log: logs[i]!, emit: emits[i]! };
+  return {
+    name: names[i]!,
+    open,
+    socket,
+    server,
+    log: logs[i]!,
+    guestLines: guestLines[i]!,
+    emit: emits[i]!,
+  };
 }
 
 function servingOf(
@@ -140,7 +150,9 @@ function servingOf(
         events.emit(event, name, more),
   );
   const trace = traceMessages === null ? null : new TraceFile(traceMessages, log);
-  return { once, names, emits, logs: diskLogs(disks, log), trace, log, abandon };
+  const logs = diskLogs(disks, log);
+  const guestLines = logs.map((own) => new GuestLines(own));
+  return { once, names, emits, logs, guestLines, trace, log, abandon };
 }
 
 /** A disk that is not alone says which one it is. */
@@ -192,6 +204,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   let ending = false;
   const stopAll = () => stopServers(disks);
   const handOver = new HandOver(disks, options.disks.length, options.successor, log, (pid) => {
+    for (const { guestLines } of disks) guestLines.report();
     control.close();
     service.handedOverTo(pid);
   });

@@ -4,18 +4,16 @@
  */
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import type { EventName } from '../control/schema/events.ts';
+import type { GuestLines } from '../log/guest-lines.ts';
 import type { Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
 import { errnoName } from '../sys/libc.ts';
-import type { ConnectionLog } from '../vhost-user/connection.ts';
 import { Server, type ServerSocket, type TakenServer } from '../vhost-user/server.ts';
 import { giveBackWhenSettled } from '../worker/settled-garbage.ts';
 import type { DiskEvents, OpenDisk } from './disk.ts';
+import { FailureLines } from './failure-lines.ts';
 import { takeNewSize } from './resize.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** Guest-caused lines of one kind; the rest is in the counters of the summary. */
-const VIOLATION_LINES_MAX = 20;
 
 /** Tells whoever has subscribed of an event of one disk. */
 export type EmitEvent = (name: EventName, more?: Readonly<Record<string, unknown>>) => void;
@@ -26,6 +24,8 @@ export interface ServedDisk {
   readonly socket: ServerSocket;
   readonly server: Server;
   readonly log: Log;
+  /** Of the same log, what a guest or a front-end causes. */
+  readonly guestLines: GuestLines;
   readonly emit: EmitEvent;
 }
 
@@ -34,56 +34,54 @@ export interface ServedDisk {
  */
 export function diskEvents(
   log: Log,
+  lines: GuestLines,
   emit: EmitEvent,
   served: () => ServedDisk | undefined,
   onDeath: () => void,
 ): DiskEvents {
-  let violations = 0;
+  const failures = new FailureLines(lines, () => served()?.open.workers.figures.failures ?? null);
   let shrinkable = false;
   return {
     onViolation(vring, violation) {
-      if (violations++ < VIOLATION_LINES_MAX) {
-        log.warn(
-          { vring, violation },
-          'the guest broke a vring: it is ignored until it is set up again',
-        );
+      const words = 'the guest broke a vring: it is ignored until it is set up again';
+      if (lines.say('warn', { vring, violation }, words)) {
         emit('disk_violation', { vring, violation });
       }
     },
     onIoError(operation, errno, offsetBytes) {
-      log.error(
-        { operation, error: errnoName(errno), offsetBytes },
-        'the backing file failed; more of the same is only counted',
-      );
+      failures.say(operation, errno, offsetBytes);
       emit('disk_error', { operation, error: errnoName(errno), offset: offsetBytes });
     },
     onTransferFailure(reason) {
-      log.error({ reason }, 'the transfer module failed a request; more are only counted');
+      lines.say('error', { reason }, 'the transfer module failed a request; more are only counted');
     },
     async onTaken() {
-      log.info('the backing file is locked: a vring starts');
+      lines.say('info', {}, 'the backing file is locked: a vring starts');
       // None yet: this process takes over from another one, and the size is that one's.
       const disk = served();
       if (disk !== undefined) await takeNewSize(disk, true);
     },
     onGivenUp() {
-      log.info('the backing file is unlocked: no vring runs any more');
+      lines.say('info', {}, 'the backing file is unlocked: no vring runs any more');
     },
     onSyncFailed(errno) {
-      log.error(
+      lines.say(
+        'error',
         { error: errnoName(errno) },
         'the backing file could not be made durable: it stays locked, nobody can take it over',
       );
     },
     onUnlogged(guestAddress) {
-      log.warn(
+      lines.say(
+        'warn',
         { guestAddress: `0x${guestAddress.toString(16)}` },
         'guest memory was written that the dirty log is too small for: the migration misses it',
       );
     },
     onShrinkable() {
-      if (!shrinkable) log.info('guest memory is not sealed: its owner must not truncate it');
+      if (shrinkable) return;
       shrinkable = true;
+      lines.say('info', {}, 'guest memory is not sealed: its owner must not truncate it');
     },
     onDeath(reason) {
       log.fatal({ reason }, 'a loop worker died');
@@ -129,22 +127,22 @@ export interface ServerSettings {
 export function newServer(
   open: OpenDisk,
   socket: ServerSocket,
-  log: Log,
+  lines: GuestLines,
   emit: EmitEvent,
   { once, trace }: ServerSettings,
   taken: TakenServer | null = null,
 ): Server {
   const options = {
     once: once || open.autoclear,
-    log: (...[level, fields, text]: Parameters<ConnectionLog>) => log[level](fields, text),
+    log: lines.say.bind(lines),
     trace: trace?.writer(open.name),
     onConnect() {
-      log.info('front-end connected');
+      lines.say('info', {}, 'front-end connected');
       giveBackWhenSettled();
       emit('disk_connected');
     },
     onDisconnect() {
-      log.info(open.disk.counters(), 'front-end disconnected');
+      lines.say('info', open.disk.counters(), 'front-end disconnected');
       emit('disk_disconnected');
     },
   };
@@ -159,10 +157,11 @@ export function announced(served: ServedDisk): ServedDisk {
 }
 
 /** Waits for the server's end, whatever ends it, and closes what is open. */
-export async function endDisk({ open, server, log, emit }: ServedDisk): Promise<void> {
+export async function endDisk({ open, server, log, guestLines, emit }: ServedDisk): Promise<void> {
   await server.ended;
   await open.workers.end();
   closeDiskFiles(open);
+  guestLines.report();
   log.info(open.disk.counters(), 'summary');
   emit('disk_detached');
 }

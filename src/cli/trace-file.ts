@@ -4,6 +4,7 @@
  * the file and nothing fails with it.
  */
 import { constants, openSync, writeSync } from 'node:fs';
+import { GuestLines } from '../log/guest-lines.ts';
 import type { Log } from '../log.ts';
 
 /** A trace file that cannot be opened: exit status 1, as for the disk itself. */
@@ -17,7 +18,7 @@ const OWNER_ONLY = 0o600;
 export class TraceFile {
   readonly #fd: number;
   readonly #path: string;
-  readonly #log: Log;
+  readonly #lines: GuestLines;
   #lost = 0;
   /** The last line did not end: the file system filled up in the middle of it. */
   #torn = false;
@@ -25,7 +26,7 @@ export class TraceFile {
   /** Throws TraceError. */
   constructor(path: string, log: Log) {
     this.#path = path;
-    this.#log = log;
+    this.#lines = new GuestLines(log);
     try {
       // A pipe that nobody reads is refused instead of waited for, and a full one loses lines.
       this.#fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, OWNER_ONLY);
@@ -51,7 +52,8 @@ export class TraceFile {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : String(error);
       if (this.#lost++ === 0) {
-        this.#log.warn({ file: this.#path, error: code }, 'lines of the message trace are lost');
+        const fields = { file: this.#path, error: code };
+        this.#lines.say('warn', fields, 'lines of the message trace are lost');
       }
     }
   }

@@ -18,7 +18,7 @@ export interface HttpParts {
   readonly open: OpenTextSession;
   /** The text of `/metrics`; without it there are none. */
   metrics?(): Promise<{ readonly type: string; readonly text: string }>;
-  /** A line for the log about somebody who was refused or cut off. */
+  /** Somebody was refused or cut off. Whoever is told limits the lines: strangers cause them. */
   refused(reason: string, from: string): void;
 }
 
@@ -29,8 +29,6 @@ const WEB_SOCKETS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 5000;
 const HEADER_BYTES_MAX = 8192;
-/** Lines in the log about those who were refused; more of the same says nothing new. */
-const REFUSAL_LINES_MAX = 20;
 
 /** The words of a status line: a refused handshake is written by hand. */
 const REASONS: Readonly<Record<number, string>> = {
@@ -87,7 +85,6 @@ export class HttpListener {
     autoPong: false,
     handleProtocols: () => WS_PROTOCOL,
   });
-  #refusals = 0;
 
   private constructor(parts: HttpParts) {
     this.#parts = parts;
@@ -135,7 +132,7 @@ export class HttpListener {
   }
 
   #tell(reason: string, request: IncomingMessage): void {
-    if (this.#refusals++ < REFUSAL_LINES_MAX) this.#parts.refused(reason, fromWhere(request));
+    this.#parts.refused(reason, fromWhere(request));
   }
 
   #needToken(given: string | undefined): void {

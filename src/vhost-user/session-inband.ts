@@ -14,9 +14,6 @@ import type { BackendChannel } from './backend-channel.ts';
 import { ProtocolError } from './protocol-error.ts';
 import type { EventfdWatch, SessionPort } from './session-port.ts';
 
-/** Lines about messages that did not get through in one session. */
-const LOST_LINES_MAX = 20;
-
 interface Relay {
   readonly vring: number;
   readonly row: BackendMessageRow;
@@ -31,7 +28,6 @@ export class SessionInband {
   readonly #negotiated: () => boolean;
   /** By the eventfd that stands in. */
   readonly #relays = new Map<number, Relay>();
-  #lines = 0;
 
   constructor(port: SessionPort, channel: () => BackendChannel | null, negotiated: () => boolean) {
     this.#port = port;
@@ -104,7 +100,6 @@ export class SessionInband {
   }
 
   #say({ vring, row }: Relay, outcome: string): void {
-    if (this.#lines++ >= LOST_LINES_MAX) return;
     this.#port.log(
       'warn',
       { vring, message: row.name, outcome },

@@ -25,9 +25,6 @@ const { at: AT } = vhostIotlbMsg;
 /** A front-end answers in well under a millisecond; after this, what was lost is asked for again. */
 export const MISS_AGAIN_MS = 1000;
 
-/** Lines about missing translations in one session: a guest must not be able to flood the log. */
-const MISS_LINES_MAX = 20;
-
 const ADDRESS_LIMIT = BigInt(Number.MAX_SAFE_INTEGER);
 
 interface Ask {
@@ -45,7 +42,6 @@ export class SessionIotlb {
   readonly #asked = new Map<string, MissedPage>();
   /** Misses are not sent: another process is about to take over. They are asked for again later. */
   quiet = false;
-  #lines = 0;
 
   constructor(port: SessionPort, channel: () => BackendChannel | null) {
     this.#port = port;
@@ -166,7 +162,6 @@ export class SessionIotlb {
   }
 
   #say({ iova, access }: MissedPage, text: string): void {
-    if (this.#lines++ >= MISS_LINES_MAX) return;
     this.#port.log('info', { iova: `0x${iova.toString(16)}`, access }, text);
   }
 }

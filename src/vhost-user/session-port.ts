@@ -103,7 +103,10 @@ export interface SessionPort {
   receiveState(fd: number, limitBytes: number): Promise<Uint8Array | string>;
   /** Calls back once; what is answered takes that back. */
   after(milliseconds: number, callback: () => void): () => void;
-  /** Something that a person should read; `level` as in pino. */
+  /**
+   * Something that a person should read; `level` as in pino. `text` is one of a few, what differs stands in `fields`: lines
+   * are limited by it (log/guest-lines.ts), because a guest or a front-end causes every one of them.
+   */
   log(
     level: 'debug' | 'info' | 'warn',
     fields: Readonly<Record<string, unknown>>,

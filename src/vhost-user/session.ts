@@ -62,9 +62,6 @@ const RING_LAYOUT_FEATURES = bitsToWord(
 /** The status of a message that was refused, in a reply that was asked for. */
 const NACK = 1n;
 
-/** Lines about refused messages in one session: a front-end must not be able to flood the log. */
-const REFUSAL_LINES_MAX = 20;
-
 export class Session {
   readonly #port: SessionPort;
   readonly #features: AckedFeatures = { word: 0n, set: false };
@@ -75,7 +72,6 @@ export class Session {
   readonly #channel: SessionChannel;
   readonly #inband: SessionInband;
   readonly #device: SessionDevice;
-  #refusals = 0;
 
   constructor(port: SessionPort) {
     this.#port = port;
@@ -121,7 +117,6 @@ export class Session {
   }
 
   #sayRefused(error: ProtocolError): void {
-    if (this.#refusals++ >= REFUSAL_LINES_MAX) return;
     this.#port.log('warn', { error: error.message }, 'front-end message refused');
   }
 

@@ -8,6 +8,7 @@ import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { SECTOR_SIZE, VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { opName } from '../blk/op-names.ts';
+import { LineBudget } from '../log/line-budget.ts';
 import type { AttachedTransfer } from '../loop/attached-transfer.ts';
 import type { BackingPort } from '../loop/backing-port.ts';
 import { BounceBuffers } from '../loop/bounce-buffers.ts';
@@ -47,14 +48,14 @@ function post(message: WorkerMessage): void {
 
 const hostMemory = new MemoryArenas();
 
-/** One line for each kind of failure; repeats are only counted (a guest can cause any number). */
-function onceEach(report: (operation: string, errno: number, offsetBytes: number) => void) {
-  const seen = new Set<number>();
+/** A guest can cause any number of failures: of a kind the main thread is told one in this time, and all are counted. */
+const FAILURE_LIMITS = { burst: 1, refillMs: 30_000, kinds: 64 };
+
+function limited(report: (operation: string, errno: number, offsetBytes: number) => void) {
+  const budget = new LineBudget<number>(FAILURE_LIMITS, -1);
   return (op: number, errno: number, offsetBytes: number) => {
-    const key = op * 4096 + errno;
-    if (seen.has(key)) return;
-    seen.add(key);
-    report(opName(op), errno, offsetBytes);
+    const kind = op * 4096 + errno;
+    if (budget.take(kind, performance.now())) report(opName(op), errno, offsetBytes);
   };
 }
 
@@ -93,7 +94,7 @@ function loopState(
         const pages = chain instanceof TranslatedChain ? chain.missed : [];
         post({ kind: 'miss', vring, pages });
       },
-      onIoError: onceEach((operation, errno, offsetBytes) =>
+      onIoError: limited((operation, errno, offsetBytes) =>
         post({ kind: 'ioError', operation, errno, offsetBytes }),
       ),
     },
