@@ -1,6 +1,7 @@
 /**
- * The file by which management programs (libvirt) find vhost-user back-ends: docs/interop/vhost-user.json of QEMU,
- * VhostUserBackend. Pure: facts in, text and verdicts out.
+ * The file by which management programs find vhost-user back-ends: docs/interop/vhost-user.json of QEMU,
+ * VhostUserBackend. libvirt reads these files and starts gpu and fs back-ends by them; of disks it wants the socket. Pure:
+ * facts in, text and verdicts out.
  */
 import { join } from 'node:path';
 

@@ -29,7 +29,7 @@ export function helpText(): string {
     '  vloop list [DISK...] [options]                       the disks that are served',
     '  vloop VERB DISK...                                   VERB: status, resize, quiesce, resume, detach',
     '  vloop doctor [IMAGE]                                 what this machine, and an image, let vloop do',
-    '  vloop install-discovery                              tell libvirt and others of this vloop',
+    '  vloop install-discovery                              tell management programs of this vloop',
     '  vloop rpc METHOD [JSON]                              any method of the control plane',
     '  vloop qsd --blockdev ARGS --export ARGS...           with the arguments of qemu-storage-daemon',
     '  vloop run --disk IMAGE... -- qemu-system-x86_64 ...  disks for one machine (vloop run --help)',

@@ -34,7 +34,7 @@ function write(path: string, text: string): void {
 }
 
 export const installDiscoveryVerb: Verb = {
-  summary: 'tell libvirt and other management programs of this vloop (50-vloop.json)',
+  summary: 'tell management programs of this vloop (50-vloop.json)',
   words: '',
   options: {
     prefix: { value: 'DIR', meaning: 'below DIR/share (default: /usr)' },
