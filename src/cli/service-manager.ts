@@ -21,13 +21,20 @@ export class ServiceManager {
     this.#log = log;
   }
 
+  /** For a process whose children are no services: one that said READY would be taken for its main process. */
+  static withoutChildren(log: Log): ServiceManager {
+    const service = new ServiceManager(log);
+    delete process.env['NOTIFY_SOCKET'];
+    return service;
+  }
+
   /** Serving: `status` is what `systemctl status` shows. */
   ready(status: string): void {
     this.#say(`READY=1\nMAINPID=${process.pid}\nSTATUS=${oneLine(status)}`);
   }
 
-  stopping(): void {
-    this.#say('STOPPING=1\nSTATUS=ending: running requests complete first');
+  stopping(status = 'ending: running requests complete first'): void {
+    this.#say(`STOPPING=1\nSTATUS=${status}`);
   }
 
   /** Another process is the service from now on; this one ends. */

@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { listenAt } from '../../src/sys/unix-socket.ts';
+import { DaemonRig } from '../support/daemon-rig.ts';
 import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { MockFrontEnd } from '../support/mock-frontend.ts';
@@ -96,6 +97,24 @@ describe('sd_notify', () => {
     await writeAndRead(client, 8, 2);
     vloop.signal('SIGTERM');
     await manager.says('STOPPING=1', 3);
+  });
+
+  test('a daemon is the service, and its disks are none', async () => {
+    const rig = new DaemonRig();
+    closers.push(() => rig.close());
+    const manager = notifySocket(rig.path('notify'));
+    const daemon = await rig.startDaemon([], { NOTIFY_SOCKET: manager.name });
+    const ready = await manager.says('READY=1');
+    expect(ready).toContain(`MAINPID=${daemon.pid}`);
+    expect(ready).toMatch(/STATUS=taking commands at \S+daemon\.ctl/);
+    const rpc = await rig.rpc();
+    const disk = await rpc.call('disk_attach', { blk_file: rig.image('a.img', noise(BLOCK, 7)) });
+    expect(readFileSync(`/proc/${disk.pid}/environ`, 'latin1')).not.toContain('NOTIFY_SOCKET');
+    await writeAndRead(await rig.frontEnd(disk), 0, 8);
+    daemon.signal('SIGTERM');
+    await manager.says('STOPPING=1');
+    expect((await daemon.ended).status).toBe(0);
+    expect(manager.messages).toHaveLength(2);
   });
 
   test('nobody at the socket is a warning, and the disk is served', async () => {
@@ -178,16 +197,20 @@ if (noAnalyze !== null) process.stderr.write(`skipped: units: ${noAnalyze}\n`);
 describe.skipIf(noAnalyze !== null)('the units', () => {
   const units = join(import.meta.dirname, '../../src/systemd');
 
-  test.each(['vloop@.service', 'vloop@.socket'])('%s is one that systemd understands', (unit) => {
+  const files = ['vloop@.service', 'vloop@.socket', 'vloop-daemon.service'];
+
+  test.each(files)('%s is one that systemd understands', (unit) => {
     const { status, stderr } = analyze('verify', '--man=no', join(units, unit));
     expect(stderr.split('\n').filter((line) => line.includes('vloop'))).toEqual([]);
     expect(status).toBe(0);
   });
 
-  test('vloop@.service is exposed little, by systemd’s own measure', () => {
+  const services = files.filter((file) => file.endsWith('.service'));
+
+  test.each(services)('%s is exposed little, by systemd’s own measure', (unit) => {
     // Of 10; the same file without its hardening is at 9.
     const args = ['security', '--offline=yes', '--threshold=25', '--no-pager'];
-    const { status, stdout } = analyze(...args, join(units, 'vloop@.service'));
+    const { status, stdout } = analyze(...args, join(units, unit));
     expect(stdout).toContain('Overall exposure level');
     expect(status).toBe(0);
   });

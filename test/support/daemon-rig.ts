@@ -40,8 +40,11 @@ export class DaemonRig {
   }
 
   /** A daemon that takes commands. */
-  async startDaemon(args: readonly string[] = []): Promise<VloopProcess> {
-    this.#daemon = new VloopProcess({ args: ['daemon', ...args], env: this.env });
+  async startDaemon(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<VloopProcess> {
+    this.#daemon = new VloopProcess({ args: ['daemon', ...args], env: { ...this.env, ...env } });
     await this.#daemon.logged('the daemon takes commands');
     return this.#daemon;
   }

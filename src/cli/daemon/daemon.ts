@@ -14,6 +14,7 @@ import { lockFile } from '../../sys/block-file.ts';
 import { listenOn } from '../../vhost-user/server.ts';
 import { openPage } from '../http-page.ts';
 import { controlPath, DAEMON_NAME, makeRunDirectory } from '../run-directory.ts';
+import { ServiceManager } from '../service-manager.ts';
 import { version } from '../version.ts';
 import { daemonCall } from './daemon-call.ts';
 import { Fleet } from './fleet.ts';
@@ -62,6 +63,7 @@ async function attachConfigured(fleet: Fleet, disks: readonly DiskConfig[], log:
 /** Resolves with the exit status. Throws ControlError or SocketError at start. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   const log = await openLog(options.logLevel, options.logFormat);
+  const service = ServiceManager.withoutChildren(log);
   const directory = makeRunDirectory();
   const lockFd = lockDirectory(directory);
   writePid(directory);
@@ -82,8 +84,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     if (page !== null) process.stdout.write(`page    ${page.urlWithToken}\n`);
     await attachConfigured(fleet, options.disks, log);
     log.info({ control: path }, 'the daemon takes commands');
+    service.ready(`taking commands at ${path}`);
     const signal = await ending;
     log.info({ signal }, 'the daemon ends, and its disks go on');
+    service.stopping('ending: the disks go on');
     server.close();
     await page?.close();
   } finally {
