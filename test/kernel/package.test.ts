@@ -1,7 +1,8 @@
 /**
  * The package as npm makes it: what is in the tarball, that its program serves a disk and its library serves one from
- * another program, as JavaScript without the sources' tools, and what an old Node is told. No network: the tarball is
- * unpacked as npm would do it, beside the dependencies that are installed here.
+ * another program, as JavaScript without the sources' tools, and what an old Node is told. Needs no network, since the
+ * tarball is unpacked as npm would do it, beside the dependencies that are installed here; but for one test, which has npm
+ * install it in an empty folder, as a user does.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -38,6 +39,7 @@ const SOURCES = [
 const node = join(CHECKOUT, 'node_modules/.bin/node');
 let directory: string;
 let app: string;
+let tarball: string;
 let files: string[];
 
 const run = (cwd: string, command: string, ...args: string[]) =>
@@ -73,20 +75,13 @@ beforeAll(() => {
   const [{ filename, files: listed }] = JSON.parse(packed) as [
     { filename: string; files: Array<{ path: string }> },
   ];
+  tarball = join(directory, filename);
   files = listed.map(({ path }) => path);
   app = join(directory, 'app');
   const modules = join(app, 'node_modules');
   mkdirSync(join(modules, 'vloop'), { recursive: true });
   writeFileSync(join(app, 'package.json'), '{"private": true, "type": "module"}');
-  run(
-    app,
-    'tar',
-    'xf',
-    join(directory, filename),
-    '--strip-components=1',
-    '-C',
-    join(modules, 'vloop'),
-  );
+  run(app, 'tar', 'xf', tarball, '--strip-components=1', '-C', join(modules, 'vloop'));
   linkDependencies(modules);
 }, BUILD_MS);
 
@@ -133,6 +128,7 @@ test('the tarball has program, library with types, page, units and texts, and no
     ...[
       'src/systemd/vloop@.service',
       'src/systemd/vloop@.socket',
+      'src/systemd/vloop-daemon.service',
       'package.json',
       'README.md',
       'LICENSE',
@@ -158,6 +154,57 @@ test('its program serves a disk to a front-end', async () => {
     await writeAndRead(socket, vloop);
     vloop.signal('SIGTERM');
     expect((await vloop.within(LIMIT_MS)).status).toBe(0);
+  } finally {
+    await vloop.kill();
+  }
+});
+
+/** Of npm, when a registry that it needs cannot be reached. */
+const NO_REGISTRY =
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT|E5\d\d)\b/;
+
+/** Null when npm has installed it, or why the registry did not let it. */
+async function npmInstall(folder: string): Promise<string | null> {
+  const bounds = ['--prefer-offline', '--fetch-timeout=60000', '--fetch-retries=2'];
+  const command = ['npm', 'install', tarball, ...bounds, '--no-audit', '--no-fund'];
+  const npm = new BoundedProcess(command, folder);
+  try {
+    const { status, stderr } = await npm.within(BUILD_MS);
+    if (status === 0) return null;
+    const cause = NO_REGISTRY.exec(stderr)?.[0];
+    if (cause === undefined) throw new Error(`npm install: ${stderr}`);
+    return `no registry (${cause})`;
+  } catch (error) {
+    if (!(error as Error).message.startsWith('still running')) throw error;
+    return `the registry is too slow: npm needs more than ${BUILD_MS} ms`;
+  }
+}
+
+test('npm installs it in an empty folder, and npx serves a disk', {
+  timeout: 2 * BUILD_MS,
+}, async (context) => {
+  const folder = join(directory, 'empty');
+  mkdirSync(folder);
+  const reason = await npmInstall(folder);
+  if (reason !== null) {
+    process.stderr.write(`skipped: npm install of the tarball: ${reason}\n`);
+    return context.skip();
+  }
+  newImage('empty/disk');
+  // The machine's own node may be too old for vloop, which says so.
+  const path = `PATH=${join(CHECKOUT, 'node_modules/.bin')}:${process.env['PATH']}`;
+  const npx = ['env', path, 'npx', '--no', '--', 'vloop', 'serve', 'disk.img'];
+  const vloop = new BoundedProcess(npx, folder);
+  try {
+    await writeAndRead(join(folder, 'disk.img.sock'), vloop);
+    await waitFor(
+      () => `what to do next; it said: ${vloop.output}`,
+      LIMIT_MS,
+      () => vloop.output.includes('Attach it to a guest') || undefined,
+    );
+    vloop.signal('SIGTERM');
+    // npx has a status of its own for a signal.
+    expect((await vloop.within(LIMIT_MS)).stderr).toMatch(/"writes":1,.*"msg":"summary"/);
   } finally {
     await vloop.kill();
   }
