@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { blkFeaturesMarkdown, ringFeaturesMarkdown } from '../../src/blk/virtio-features.ts';
 import { optionsMarkdown } from '../../src/cli/option-text.ts';
+import { methodsMarkdown } from '../../src/control/schema/methods-markdown.ts';
 import { protocolFeaturesMarkdown } from '../../src/vhost-user/protocol-features.ts';
 
 export const README = new URL('../../README.md', import.meta.url);
@@ -12,6 +13,7 @@ export const README = new URL('../../README.md', import.meta.url);
 /** By marker, what stands there. */
 export const README_PARTS: Readonly<Record<string, () => string>> = {
   options: optionsMarkdown,
+  methods: methodsMarkdown,
   'protocol features': protocolFeaturesMarkdown,
   'ring features': ringFeaturesMarkdown,
   'disk features': blkFeaturesMarkdown,

@@ -24,7 +24,7 @@ export const events = {
   disk_changing: { summary: 'settings or the file are about to change', params: {} },
   disk_changed: { summary: 'a setting has changed: ask for the status', params: {} },
   disk_error: {
-    summary: 'the backing file failed; more of the same is only counted',
+    summary: 'the backing file failed; of more of the same one in half a minute is told',
     params: {
       operation: { type: 'string' },
       error: { type: 'string', description: "the errno's name" },
