@@ -3,6 +3,7 @@
  * LOOP_SET_BLOCK_SIZE, LOOP_SET_DIRECT_IO of the kernel's loop driver). All that is asked for, or nothing: everything
  * that can be refused is, before the disk stands still; then nothing is in flight, and no request sees two settings.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import {
   BackingError,
@@ -22,6 +23,8 @@ import type { ServedDisk } from './served-disk.ts';
 
 /** How long requests in flight may take to end. */
 export const QUIESCE_LIMIT_MS = 5000;
+/** What is in the page cache has to be written: that may take long, but whoever asks does not wait for ever. */
+const SYNC_LIMIT_MS = 20_000;
 
 const CODES: ReadonlySet<string> = new Set([
   'EACCES',
@@ -117,9 +120,20 @@ function requireNobody({ server }: ServedDisk): void {
   );
 }
 
+/** Throws ControlError when the file cannot be made durable, or not in time: then nothing is changed. */
 export async function mustSync({ fd, readOnly, path }: OpenBacking): Promise<void> {
-  const result = readOnly ? 0 : await syncFile(fd);
+  if (readOnly) return;
+  const late = new AbortController();
+  const limit = sleep(SYNC_LIMIT_MS, null, { signal: late.signal }).catch(() => null);
+  const result = await Promise.race([syncFile(fd), limit]);
+  late.abort();
   if (result === 0) return;
+  if (result === null) {
+    throw new ControlError(
+      'EBUSY',
+      `backing file ${path}: not durable after ${SYNC_LIMIT_MS / 1000} s of fdatasync: nothing has changed`,
+    );
+  }
   throw new ControlError(
     'EIO',
     `backing file ${path}: cannot be made durable (${errnoName(result)})`,

@@ -2,6 +2,7 @@
  * A served disk as a configuration: the options with which it was started, and what has been changed since.
  */
 import { resolve } from 'node:path';
+import { ControlError } from '../control/controlled-disk.ts';
 import {
   DISK_OPTION_NAMES,
   type DiskConfig,
@@ -39,12 +40,12 @@ function givenOptions(given: DiskOptions['given']): DiskConfig {
 
 /** What the status says otherwise than the options, where there is an option for it. */
 function changes(given: DiskConfig, status: DiskStatus): DiskConfig {
-  const { direct_io, block_size, offset, size_limit, read_only } = status;
-  const directIo = given['direct_io'] ?? 'auto';
+  const { direct_io_setting, block_size, offset, size_limit, read_only } = status;
   const known: readonly string[] = DISK_OPTION_NAMES.map(keyOfOption);
   const settings = {
-    ...(directIo === 'on' && !direct_io ? { direct_io: 'off' } : {}),
-    ...(directIo === 'off' && direct_io ? { direct_io: 'on' } : {}),
+    ...(direct_io_setting === (given['direct_io'] ?? 'auto')
+      ? {}
+      : { direct_io: direct_io_setting }),
     ...(block_size === (given['block_size'] ?? 512) ? {} : { block_size }),
     ...(offset === (given['offset'] ?? 0) ? {} : { offset }),
     ...(size_limit === (given['size_limit'] ?? 0) ? {} : { size_limit }),
@@ -68,9 +69,16 @@ function withPlace(
   return { ...rest, partition };
 }
 
+/** Throws ControlError where a configuration cannot make the disk again. */
 export function configOf(disk: DiskOptions, status: DiskStatus): DiskConfig {
   const { given, fd } = disk;
   const { name, back_file, socket } = status;
+  if (given['key-fd'] !== undefined) {
+    throw new ControlError(
+      'EOPNOTSUPP',
+      `disk ${name}: its key came from --key-fd, which no other process has: serve it with --key-file to have it in a configuration`,
+    );
+  }
   const options = givenOptions(given);
   const place = {
     ...(back_file === null ? {} : { blk_file: back_file }),

@@ -100,6 +100,7 @@ function statusOf(served: ServedDisk): DiskStatus {
     read_only: shape.readOnly,
     direct_io: backing?.direct ?? false,
     direct_io_reason: backing?.directReason ?? 'the disk is in memory',
+    direct_io_setting: backing?.settings.directIo ?? open.options.directIo,
     engine: choice.engine,
     engine_reason: choice.engineReason,
     io_path: choice.path,

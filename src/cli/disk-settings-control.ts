@@ -54,8 +54,9 @@ function requireReadOnly({ open }: ServedDisk, readOnly: boolean | undefined): v
   );
 }
 
-function directIoWish(on: boolean): Pick<DiskSettings, 'directIo'> {
-  return { directIo: on ? 'on' : 'off' };
+function directIoWish(wish: boolean | 'auto'): Pick<DiskSettings, 'directIo'> {
+  if (wish === 'auto') return { directIo: 'auto' };
+  return { directIo: wish ? 'on' : 'off' };
 }
 
 function wishOf(params: ParamsOf<'disk_set_status'>): Partial<DiskSettings> {

@@ -37,6 +37,8 @@ class LineClient implements RpcTransport {
     socket.setEncoding('utf8');
     socket.unref();
     socket.on('data', (text: string) => this.#take(text));
+    // Once everything has gone that waited, when something has.
+    socket.on('drain', () => this.#session.onRead());
     socket.on('end', () => this.#session.answered.then(() => socket.end()));
     // The other side has gone in the midst of something: `close` follows.
     socket.on('error', () => {});

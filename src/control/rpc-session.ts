@@ -39,6 +39,8 @@ export class RpcSession {
   #waiting = 0;
   /** The events that the client has asked for so far; null: it has not asked. */
   subscribed: Set<string> | null = null;
+  /** The client has read what was sent. */
+  onRead: () => void = () => {};
 
   constructor(call: RpcCall, transport: RpcTransport) {
     this.#call = call;

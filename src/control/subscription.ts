@@ -1,6 +1,7 @@
 /**
  * One client's subscription to events. A client that reads too slowly misses some and is told how many: events
- * never pile up, and never hold anybody else back.
+ * never pile up, and never hold anybody else back. How many were lost is told before the next event, and as soon as
+ * the client has read what it was sent: there may be no next one for long.
  */
 import type { EventHub } from './event-hub.ts';
 import type { RpcSession } from './rpc-session.ts';
@@ -22,14 +23,19 @@ export function subscribe(
   const wanted = new Set<string>(names);
   session.subscribed = wanted;
   let lost = 0;
+  const tellLost = () => {
+    const count = lost;
+    lost = 0;
+    if (count > 0) session.notify(EVENTS_LOST, { count });
+  };
+  session.onRead = tellLost;
   const end = hub.subscribe(({ name, params }) => {
     if (!wanted.has(name)) return;
     if (session.unreadBytes > BACKLOG_BYTES_MAX) {
       lost++;
       return;
     }
-    if (lost > 0) session.notify(EVENTS_LOST, { count: lost });
-    lost = 0;
+    tellLost();
     session.notify(name, params);
   });
   session.onEnd(end);

@@ -10,6 +10,8 @@ import type { RpcTransport } from './rpc-session.ts';
 export interface TextSession {
   /** Resolves when it has been answered. */
   receive(text: string): Promise<void>;
+  /** Everything that was sent has been read. */
+  onRead(): void;
   close(): void;
 }
 
@@ -92,6 +94,10 @@ export class WsClient implements RpcTransport {
     return this.#socket.bufferedAmount;
   }
 
+  readonly #sent = () => {
+    if (this.unreadBytes === 0) this.#session.onRead();
+  };
+
   #room(): boolean {
     if (this.unreadBytes <= UNREAD_BYTES_MAX) return true;
     this.#cut(POLICY_VIOLATION, 'it does not read what it asked for');
@@ -100,7 +106,7 @@ export class WsClient implements RpcTransport {
 
   send(text: string): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    if (this.#room()) this.#socket.send(text);
+    if (this.#room()) this.#socket.send(text, this.#sent);
   }
 
   #ping(): void {

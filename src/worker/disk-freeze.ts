@@ -6,6 +6,11 @@
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStand } from './session-state.ts';
 
+/** How long a worker may take to say that it has given up: it does so at once unless it is in a system call. */
+const ANSWER_LIMIT_MS = 1000;
+const HANGS =
+  'a worker does not answer: it waits for storage in a system call (vloop why says which)';
+
 export class DiskFreeze {
   readonly #workers: LoopWorkers;
   #quiesced = false;
@@ -13,6 +18,8 @@ export class DiskFreeze {
   #quiescing = false;
   /** For another process, which takes the disk over. */
   #held = false;
+  /** An attempt that was given up, and a worker has not answered yet. */
+  #hanging = false;
 
   constructor(workers: LoopWorkers) {
     this.#workers = workers;
@@ -38,6 +45,7 @@ export class DiskFreeze {
   /** As `freeze`, for another process that is to take the disk over. */
   async hold(): Promise<VringStand[] | string> {
     if (this.#quiesced || this.#quiescing) return 'the disk is quiesced, or being changed';
+    if (this.#hanging) return HANGS;
     this.#held = true;
     return await this.freeze();
   }
@@ -52,14 +60,37 @@ export class DiskFreeze {
   async quiesce(limitMs: number): Promise<string | null> {
     if (this.#quiesced) return null;
     if (this.#held) return 'another process takes the disk over';
+    if (this.#hanging) return HANGS;
     this.#quiescing = true;
-    const late = setTimeout(() => void this.thaw(), limitMs);
-    const stands = await this.freeze();
-    clearTimeout(late);
+    const stands = await this.#freezeWithin(limitMs);
     this.#quiescing = false;
     if (typeof stands === 'string') return stands;
     this.#quiesced = true;
     return null;
+  }
+
+  /**
+   * A worker that hangs in a system call finds pause and resume one behind the other when it comes back. Until then
+   * nothing else is begun, which the resume would end.
+   */
+  #freezeWithin(limitMs: number): Promise<VringStand[] | string> {
+    return new Promise((resolve) => {
+      let isLate = false;
+      let timer = setTimeout(() => {
+        isLate = true;
+        void this.thaw();
+        timer = setTimeout(() => {
+          this.#hanging = true;
+          resolve(HANGS);
+        }, ANSWER_LIMIT_MS);
+      }, limitMs);
+      void this.freeze().then((stands) => {
+        clearTimeout(timer);
+        this.#hanging = false;
+        // It may have stood still just then: by now it goes on.
+        resolve(isLate && typeof stands !== 'string' ? 'requests have ended too late' : stands);
+      });
+    });
   }
 
   async resume(): Promise<void> {

@@ -18,6 +18,7 @@ import { blk } from '../support/mock-driver-blk.ts';
 import type { MockFrontEnd } from '../support/mock-frontend.ts';
 import { ServedDisk, type ServedDiskOptions } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
+import { VloopProcess } from '../support/vloop-process.ts';
 import { eventually } from '../support/waiting.ts';
 
 const MIB = 2 ** 20;
@@ -164,7 +165,6 @@ test('the lock goes with the file: the old one is free, the new one is not', asy
   const copy = `${disk.directory}/copy.img`;
   copyFileSync(disk.image, copy);
   const second = { args: [`--blk-file=${disk.image}`, `--socket-path=${disk.directory}/s2`] };
-  const { VloopProcess } = await import('../support/vloop-process.ts');
   await rpc.call('disk_change_file', { ...DISK, file: copy, quiesced: true });
   const other = await VloopProcess.serving(second);
   try {
@@ -270,6 +270,41 @@ test('offset and size limit: other bytes from the next request on, and the guest
   const odd = await rpc.call('disk_set_status', { ...DISK, offset: 512 * 3 + 100 });
   expect(odd).toMatchObject({ direct_io: false });
   await at(512 * 3 + 100);
+});
+
+test('direct I/O is left to vloop again: status, configuration and the next process have it so', async () => {
+  disk = new ServedDisk({ content: noise(16 * MIB, 1) });
+  await disk.startVloop(['--name=d']);
+  const own = async () =>
+    disk.own(await RpcClient.connect(`${process.env['VLOOP_RUN_DIR']}/${disk.vloop.pid}.ctl`));
+  rpc = await own();
+  const set = (...words: string[]) => VloopProcess.run(['set', 'd', ...words]);
+  const frontEnd = await loadedOnce();
+  for (const [word, direct_io] of [
+    ['off', false],
+    ['auto', true],
+    ['on', true],
+    ['auto', true],
+  ] as const) {
+    const { status, stderr } = await set(`--direct-io=${word}`);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(await settings()).toMatchObject({ direct_io, direct_io_setting: word });
+    const { direct_io: saved } = await rpc.call('disk_get_config', DISK);
+    expect(saved ?? 'auto').toBe(word);
+    expect(Buffer.compare(await frontEnd.queue.mustRun(blk.read(8, 4096)), noise(4096, 7))).toBe(0);
+  }
+  const wrong = await set('--direct-io=perhaps');
+  const words = 'vloop: --direct-io=perhaps: expected one of on, off, auto\n';
+  expect([wrong.status, wrong.stderr]).toEqual([2, words]);
+  // Nobody insists: an offset that direct I/O cannot have is taken.
+  const odd = await rpc.call('disk_set_status', { ...DISK, offset: 100 });
+  expect(odd).toMatchObject({ direct_io: false, direct_io_setting: 'auto' });
+  await disk.vloop.upgrade();
+  rpc = await eventually('the new process at its socket', 15_000, () =>
+    own().catch(() => undefined),
+  );
+  const after = await rpc.call('disk_set_status', { ...DISK, offset: 0 });
+  expect(after).toMatchObject({ direct_io: true, direct_io_setting: 'auto' });
 });
 
 test('block size between two front-ends', async () => {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlErrorCode } from '../../control/controlled-disk.ts';
 import { RpcClient } from '../../control/rpc-client.ts';
 import type { DiskConfig } from '../../control/schema/disk-config.ts';
-import { EVENT_NAMES, type EventName } from '../../control/schema/events.ts';
+import { EVENT_NAMES, EVENTS_LOST, type EventName } from '../../control/schema/events.ts';
 import type { Log } from '../../log.ts';
 import { startDetached } from '../detached-disk.ts';
 import { type DiskEnd, DiskStartError, endInWords } from '../disk-process.ts';
@@ -114,6 +114,8 @@ export class FleetMember {
 
   /** Coming and going is told here: a process that dies does not say so. */
   #pass(method: string, params: unknown): void {
+    // Whatever it was: the configuration says what has come of it.
+    if (method === EVENTS_LOST) void this.learn();
     if (!EVENT_NAMES.includes(method as EventName)) return;
     if (method === 'disk_attached' || method === 'disk_detached') return;
     if (method === 'disk_changing') this.#changesBegun++;

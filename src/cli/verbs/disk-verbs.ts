@@ -25,12 +25,18 @@ function plain(schema: JsonSchema): JsonSchema {
   return schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
 }
 
+/** One of several values, as a word: on and off where it is true and false. */
+function wordOf(value: string | number | boolean | null): string {
+  return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
+}
+
 function optionsOf(params: JsonSchema, { words = [], switches = false }: DiskVerb): VerbOptions {
   const flag = switches ? 'on|off' : null;
   const rows = Object.entries(params.properties ?? {}).flatMap(([key, schema]) => {
     if (key === 'disk' || words.includes(key)) return [];
     const { type, enum: values } = plain(schema);
-    const value = type === 'boolean' ? flag : (values?.join('|') ?? type?.toUpperCase() ?? 'TEXT');
+    const value =
+      type === 'boolean' ? flag : (values?.map(wordOf).join('|') ?? type?.toUpperCase() ?? 'TEXT');
     return [[key.replaceAll('_', '-'), { value, meaning: schema.description ?? '' }] as const];
   });
   return {
@@ -45,7 +51,11 @@ function paramOf(key: string, text: string | boolean, schema: JsonSchema): unkno
   const { type, enum: values } = plain(schema);
   if (typeof text === 'boolean') return text;
   const name = `--${key.replaceAll('_', '-')}`;
-  if (values !== undefined) return values.find((value) => String(value) === text) ?? text;
+  if (values !== undefined) {
+    const value = values.find((one) => wordOf(one) === text);
+    if (value !== undefined) return value;
+    throw new OptionsError(`${name}=${text}: expected one of ${values.map(wordOf).join(', ')}`);
+  }
   if (type === 'integer') {
     const bytes = bytesOf(text);
     if (!Number.isNaN(bytes)) return bytes;

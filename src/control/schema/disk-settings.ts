@@ -16,8 +16,9 @@ const autoclear = {
   description: 'end the disk when its front-end has gone',
 } as const;
 export const directIo = {
-  type: 'boolean',
-  description: 'bypass the page cache; refused, with the reason, where that cannot be',
+  enum: [true, false, 'auto'],
+  description:
+    'bypass the page cache; on is refused, with the reason, where that cannot be; auto: wherever it can',
 } as const;
 export const blockSize = {
   enum: BLOCK_SIZES,

@@ -68,7 +68,7 @@ describe('bash completes', () => {
     expect(await offered('serve', '--dir')).toEqual(['--direct-io=']);
     expect(await offered('--read-')).toEqual(['--read-only']);
     expect(await offered('serve', '--direct-io', '=')).toEqual(['on', 'off', 'auto']);
-    expect(await offered('set', 'a', '--direct-io', '=', '')).toEqual(['on', 'off']);
+    expect(await offered('set', 'a', '--direct-io', '=', '')).toEqual(['on', 'off', 'auto']);
     expect(await offered('set', 'a', '--autoclear', '=', '')).toEqual(['on', 'off']);
     expect(await offered('serve', '--auto')).toEqual(['--autoclear']);
     expect(await offered('attach', '--direct-io', '=', 'o')).toEqual(['on', 'off']);

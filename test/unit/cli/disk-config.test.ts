@@ -20,6 +20,7 @@ const STATUS = {
   back_file: '/d/a.img',
   socket: '/d/s',
   direct_io: false,
+  direct_io_setting: 'auto',
   block_size: 512,
   offset: 0,
   size_limit: 0,
@@ -37,7 +38,12 @@ const PLACE = { name: 'a.img', blk_file: '/d/a.img', socket_path: '/d/s' };
 describe('a served disk as a configuration', () => {
   test('has what was given and is not the default, with the types of the schema', () => {
     const args = ['a.img', '--num-queues=4', '--block-size=512', '--direct-io=off', '--poll-us=20'];
-    expect(configured(args)).toEqual({ ...PLACE, num_queues: 4, direct_io: 'off', poll_us: 20 });
+    expect(configured(args, { direct_io_setting: 'off' })).toEqual({
+      ...PLACE,
+      num_queues: 4,
+      direct_io: 'off',
+      poll_us: 20,
+    });
     expect(
       configured(['a.img', '--read-only', '--serial=12', '--poll-us=auto'], { read_only: true }),
     ).toEqual({
@@ -49,13 +55,33 @@ describe('a served disk as a configuration', () => {
 
   test('has what was changed since', () => {
     expect(
-      configured(['a.img', '--direct-io=on'], { block_size: 4096, back_file: '/e/b.img' }),
+      configured(['a.img', '--direct-io=on'], {
+        direct_io_setting: 'off',
+        block_size: 4096,
+        back_file: '/e/b.img',
+      }),
     ).toEqual({
       ...PLACE,
       blk_file: '/e/b.img',
       direct_io: 'off',
       block_size: 4096,
     });
+    // Not what came of it, but what was asked for: elsewhere something else may come of that.
+    for (const direct_io_setting of ['on', 'off', 'auto'] as const) {
+      for (const direct_io of [true, false]) {
+        const now = { direct_io, direct_io_setting };
+        expect(configured(['a.img', '--direct-io=on'], now)).toEqual({
+          ...PLACE,
+          direct_io: direct_io_setting,
+        });
+      }
+    }
+  });
+
+  test('is refused when its key came from a descriptor', () => {
+    expect(() => configured(['a.img', '--transfer=xor', '--key-fd=3'])).toThrow(
+      /disk a\.img: its key came from --key-fd.*--key-file/,
+    );
   });
 
   test('has nothing that is of its process', () => {

@@ -26,13 +26,13 @@ interface Answer {
 const token = newToken();
 let listener: HttpListener;
 let refusals: string[];
-let counts: { received: number; sessions: number };
+let counts: { received: number; reads: number; sessions: number };
 const sockets: WebSocket[] = [];
 
 beforeEach(async () => {
   refusals = [];
   // Of this listener: the sessions of the last one may end later.
-  const mine = { received: 0, sessions: 0 };
+  const mine = { received: 0, reads: 0, sessions: 0 };
   counts = mine;
   listener = await HttpListener.start({
     address: { host: '127.0.0.1', port: 0 },
@@ -43,6 +43,9 @@ beforeEach(async () => {
         async receive(text) {
           mine.received++;
           transport.send(text === 'large' ? 'x'.repeat(ANSWER_BYTES) : `echo ${text}`);
+        },
+        onRead() {
+          mine.reads++;
         },
         close() {
           mine.sessions--;
@@ -227,7 +230,7 @@ describe('http', { timeout: 60_000 }, () => {
   });
 
   test('a port that is taken is an error with its code', async () => {
-    const parts = { token, open: () => ({ receive: async () => {}, close() {} }) };
+    const parts = { token, open: () => ({ receive: async () => {}, onRead() {}, close() {} }) };
     const again = HttpListener.start({
       ...parts,
       address: { host: '127.0.0.1', port: port() },
@@ -243,6 +246,12 @@ describe('bug class 26, control plane: the WebSocket', { timeout: 60_000 }, () =
     const socket = await open();
     expect(socket.protocol).toBe(WS_PROTOCOL);
     expect(await echo(socket, 'hello')).toBe('echo hello');
+  });
+
+  test('its session learns when everything has been read', async () => {
+    const socket = await open();
+    expect(await echo(socket, 'hello')).toBe('echo hello');
+    await eventually('read', TIMEOUT_MS, () => counts.reads > 0 || undefined);
   });
 
   test.each([

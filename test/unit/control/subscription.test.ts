@@ -72,3 +72,17 @@ test('a client that does not read loses events, and is told how many; others los
   ]);
   expect(fast.heard).toEqual(Array.from({ length: 5 }, () => connected));
 });
+
+test('a client that has read what it was sent is told what it lost, once, without another event', () => {
+  const hub = new EventHub();
+  const { heard, transport, session } = client();
+  subscribe(hub, session, ['disk_connected']);
+  session.onRead();
+  transport.unreadBytes = BACKLOG_BYTES_MAX + 1;
+  for (let i = 0; i < 3; i++) hub.emit('disk_connected', 'd');
+  expect(heard).toEqual([]);
+  transport.unreadBytes = 0;
+  session.onRead();
+  session.onRead();
+  expect(heard).toEqual([{ method: 'events_lost', params: { count: 3 } }]);
+});
