@@ -6,7 +6,6 @@ import { featureNames } from '../blk/features.ts';
 import { ControlError, type ControlledDisk, type DiskMethods } from '../control/controlled-disk.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import type { ParamsOf } from '../control/schema/methods.ts';
-import { inFlightRequests } from '../loop/counters.ts';
 import { nextState } from '../loop/lifecycle.ts';
 import type { TransferAnswer } from '../worker/messages.ts';
 import { decodeWord } from '../worker/session-state.ts';
@@ -62,7 +61,10 @@ function methodsOf(served: ServedDisk): DiskMethods {
       const next = nextState('bound', 'clear', !force && server.connection !== null);
       if (next === 'rundown') server.stop();
       else server.finish();
-      return { state: server.stopping ? 'rundown' : 'autoclear' };
+      return {
+        state: server.stopping ? 'rundown' : 'autoclear',
+        in_flight: open.workers.figures.allInFlight,
+      };
     },
   };
 }
@@ -109,7 +111,7 @@ function statusOf(served: ServedDisk): DiskStatus {
     serial: shape.serial,
     queues: shape.queueCount,
     workers: workers.count,
-    in_flight: inFlightRequests(workers.figures.counters),
+    in_flight: workers.figures.allInFlight,
     features: featureNames(decodeWord(disk.state().features)),
   };
 }

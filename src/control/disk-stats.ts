@@ -105,6 +105,7 @@ export function diskStatsOf(name: string, figures: SharedFigures, nowMs: number)
     return {
       queue,
       ...countsOf(figures.countersOf(queue), nowMs),
+      in_flight: figures.inFlight(queue),
       time_ms: perOp((op) => new Latencies().add(latencies, op).sumNs / 1e6),
       latency: perOp((op) => bucketsOf(new Latencies().add(latencies, op))),
     };

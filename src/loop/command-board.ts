@@ -60,6 +60,12 @@ export class CommandBoard {
   }
 
   /** The commands in flight, the oldest first. */
+  get inFlightCount(): number {
+    let count = 0;
+    for (let head = 0; head < this.size; head++) if (this.stage[head] !== STAGE_NONE) count++;
+    return count;
+  }
+
   inFlight(): ShownCommand[] {
     const shown: ShownCommand[] = [];
     for (let head = 0; head < this.size; head++) {

@@ -4,7 +4,7 @@
  */
 import { BLOCK_MAP_BYTES, type BlockCounts, sumBlockMaps } from '../loop/block-map.ts';
 import { CommandBoard } from '../loop/command-board.ts';
-import { COUNTERS_PER_VRING } from '../loop/counters.ts';
+import { COUNTERS_PER_VRING, inFlightRequests } from '../loop/counters.ts';
 import { FAILURE_BYTES } from '../loop/disk-figures.ts';
 import { LATENCIES_PER_VRING } from '../loop/latencies.ts';
 
@@ -91,6 +91,21 @@ export class SharedFigures {
   /** Null: the vring has never run. */
   board(vring: number): CommandBoard | null {
     return this.#boards.get(vring) ?? null;
+  }
+
+  /**
+   * Requests of a vring that were taken and are not answered. They are counted when a whole batch has been started: a
+   * worker that hangs in the midst of one shows what it has begun.
+   */
+  inFlight(vring: number): number {
+    const shown = this.board(vring)?.inFlightCount ?? 0;
+    return Math.max(inFlightRequests(this.countersOf(vring)), shown);
+  }
+
+  get allInFlight(): number {
+    let sum = 0;
+    for (let vring = 0; vring < this.queueCount; vring++) sum += this.inFlight(vring);
+    return sum;
   }
 
   countersOf(vring: number): Float64Array {

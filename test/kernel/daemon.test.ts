@@ -195,7 +195,7 @@ test('a disk that is told to end is left alone, and gone with its socket', async
   const disk = await rpc.call('disk_attach', {
     blk_file: rig.image('a.img', new Uint8Array(4096)),
   });
-  expect(await rpc.call('disk_detach', { disk: 'a.img' })).toEqual({ state: 'rundown' });
+  expect(await rpc.call('disk_detach', { disk: 'a.img' })).toMatchObject({ state: 'rundown' });
   await rig.daemon.logged('the disk has ended');
   expect(await rpc.call('disk_list', {})).toEqual([]);
   expect(existsSync(disk.socket!)).toBe(false);

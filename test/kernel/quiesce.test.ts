@@ -135,7 +135,7 @@ describe('detaching', () => {
   test('ends a disk without a front-end at once', async () => {
     await serve();
     const events = await heard();
-    expect(await rpc.call('disk_detach', DISK)).toEqual({ state: 'rundown' });
+    expect(await rpc.call('disk_detach', DISK)).toMatchObject({ state: 'rundown' });
     expect(await disk.vloop.ended).toMatchObject({ status: 0 });
     expect(events).toEqual(['disk_detached']);
   });
@@ -143,7 +143,7 @@ describe('detaching', () => {
   test('waits for the front-end, and takes no other one', async () => {
     await serve();
     const frontEnd = await disk.connect();
-    expect(await rpc.call('disk_detach', DISK)).toEqual({ state: 'autoclear' });
+    expect(await rpc.call('disk_detach', DISK)).toMatchObject({ state: 'autoclear' });
     expect(await rpc.call('disk_get_status', DISK)).toMatchObject({ autoclear: true });
     await frontEnd.queue.mustRun(blk.read(0, 512));
     frontEnd.close();
@@ -155,7 +155,9 @@ describe('detaching', () => {
     const frontEnd = await disk.connect();
     const pending = frontEnd.queue.offer(blk.write(0, noise(4096, 3)));
     frontEnd.queue.kick();
-    expect(await rpc.call('disk_detach', { ...DISK, force: true })).toEqual({ state: 'rundown' });
+    expect(await rpc.call('disk_detach', { ...DISK, force: true })).toMatchObject({
+      state: 'rundown',
+    });
     expect(await disk.vloop.ended).toMatchObject({ status: 0 });
     frontEnd.queue.collect();
     const written = Buffer.compare(disk.imageBytes().subarray(0, 4096), noise(4096, 3)) === 0;

@@ -35,10 +35,14 @@ export const verbs: Readonly<Record<string, Verb>> = {
   quiesce: diskVerb('disk_quiesce', { says: (_, disk) => `${disk}: stands still` }),
   resume: diskVerb('disk_resume', { says: (_, disk) => `${disk}: goes on` }),
   detach: diskVerb('disk_detach', {
-    says: (result, disk) =>
-      result!['state'] === 'rundown'
-        ? `${disk}: detached`
-        : `${disk}: ends when its front-end has gone (--force: now)`,
+    says(result, disk) {
+      if (result!['state'] === 'autoclear') {
+        return `${disk}: ends when its front-end has gone (--force: now)`;
+      }
+      const left = Number(result!['in_flight']);
+      const waits = `ends when its ${left} requests in flight have (vloop why says what they wait for)`;
+      return `${disk}: ${left > 0 ? waits : 'detached'}`;
+    },
   }),
   doctor: doctorVerb,
   'install-discovery': installDiscoveryVerb,

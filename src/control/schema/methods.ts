@@ -205,9 +205,13 @@ export const methods = {
     result: {
       type: 'object',
       additionalProperties: false,
-      required: ['state'],
+      required: ['state', 'in_flight'],
       properties: {
         state: { enum: ['rundown', 'autoclear'], description: 'autoclear: a front-end has it' },
+        in_flight: {
+          type: 'integer',
+          description: 'requests whose end is waited for: disk_why says what they wait for',
+        },
       },
     },
   },
