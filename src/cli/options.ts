@@ -2,7 +2,6 @@
  * A command line that serves disks, turned into what is asked. The options are declared in control/schema.
  */
 import { basename } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Engine } from '../backing/choose-engine.ts';
 import { RANGES_MAX } from '../blk/disk-shape.ts';
 import type { HttpAddress } from '../control/http-address.ts';
@@ -31,6 +30,7 @@ import {
   text,
   type Values,
 } from './option-values.ts';
+import { parseStrictly } from './strict-arguments.ts';
 import { transferRequest } from './transfer-options.ts';
 
 /** One disk. Its bytes are a file's, or `memoryBytes` of this process. */
@@ -106,7 +106,10 @@ const PARSE_OPTIONS = Object.fromEntries(
 
 /** Turns argv (without node and script) into what is asked. Throws OptionsError. */
 export function parseCommandLine(args: readonly string[]): Invocation {
-  const { values, positionals } = parseStrictly(args);
+  const parsed = parseStrictly(args, PARSE_OPTIONS, (sentence) => {
+    throw new OptionsError(`${sentence} (see --help)`);
+  });
+  const { values, positionals }: { values: Values; positionals: string[] } = parsed;
   // The conventions: with --print-capabilities all other options are ignored.
   if (values['print-capabilities']) return { verb: 'print-capabilities' };
   if (values.help) return { verb: 'help' };
@@ -117,16 +120,6 @@ export function parseCommandLine(args: readonly string[]): Invocation {
     throw new OptionsError(`unknown command "${rest[0]}", expected "serve" (see --help)`);
   }
   return { verb: 'serve', options: serveOptions(values, rest, friendly) };
-}
-
-function parseStrictly(args: readonly string[]): { values: Values; positionals: string[] } {
-  try {
-    const parsed = parseArgs({ args: [...args], options: PARSE_OPTIONS, allowPositionals: true });
-    return { values: parsed.values as Values, positionals: parsed.positionals };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new OptionsError(`${message.split('. ')[0]} (see --help)`);
-  }
 }
 
 function serveOptions(values: Values, files: string[], friendly: boolean): ServeOptions {

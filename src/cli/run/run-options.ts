@@ -1,10 +1,10 @@
 /**
  * The command line of `vloop run`: its own options, then `--`, then the command of the machine.
  */
-import { parseArgs } from 'node:util';
 import { optionTable } from '../../control/schema/options.ts';
 import { LOG_FORMATS, type LogFormat } from '../../log.ts';
 import { OptionsError, oneOf } from '../option-values.ts';
+import { parseStrictly } from '../strict-arguments.ts';
 import type { VerbOptions } from '../verbs/verb.ts';
 import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
 import { DEFAULT_DEVICE } from './qemu-command.ts';
@@ -73,7 +73,9 @@ export function parseRunArguments(args: readonly string[]): RunOptions {
   const end = args.indexOf('--');
   const own = end < 0 ? args : args.slice(0, end);
   const command = end < 0 ? [] : args.slice(end + 1);
-  const { values, positionals } = parseOwn(own);
+  const { values, positionals } = parseStrictly(own, OPTIONS, (sentence) => {
+    throw new OptionsError(`vloop run: ${sentence} (see vloop run --help)`);
+  });
   const { help = false, disk: disks = [], device = DEFAULT_DEVICE, log = null } = values;
   const logFormat = oneOf(values, 'log-format', LOG_FORMATS);
   const rest = { command, device, logFile: log, logFormat, help };
@@ -88,13 +90,4 @@ export function parseRunArguments(args: readonly string[]): RunOptions {
   }
   if (disks.length === 0) throw new OptionsError('vloop run: no --disk FILE is given');
   return { disks: disks.map(parseDiskArgument), ...rest };
-}
-
-function parseOwn(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new OptionsError(`vloop run: ${message.split('. ')[0]} (see vloop run --help)`);
-  }
 }

@@ -2,8 +2,8 @@
  * What a verb of the command line is, apart from serving: a row with its words, options and what it does. The
  * table in verbs.ts has all of them; --help, completion and the man page derive from it.
  */
-import { parseArgs } from 'node:util';
 import { OptionsError } from '../option-values.ts';
+import { parseStrictly } from '../strict-arguments.ts';
 
 export interface VerbOption {
   /** What stands behind `=`; null: nothing. */
@@ -46,13 +46,9 @@ export function parseVerb(name: string, verb: Verb, args: readonly string[]): Ve
       },
     ]),
   );
-  let parsed: ReturnType<typeof parseArgs>;
-  try {
-    parsed = parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new OptionsError(`${message.split('. ')[0]} (see vloop ${name} --help)`);
-  }
+  const parsed = parseStrictly(args, options, (sentence) => {
+    throw new OptionsError(`${sentence} (see vloop ${name} --help)`);
+  });
   const { least, most } = wordCount(verb.words);
   const words = parsed.positionals;
   if (words.length < least || words.length > most) {
