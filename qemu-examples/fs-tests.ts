@@ -108,7 +108,9 @@ try {
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   if (interruptedWith() === null) process.stderr.write(`fs-tests: ${message}\n`);
-  const known = error instanceof UsageError || error instanceof EnvironmentError;
+  // A folder for results that is none, or is full, says so itself.
+  const ofFile = error instanceof Error && 'syscall' in error;
+  const known = ofFile || error instanceof UsageError || error instanceof EnvironmentError;
   if (!known && interruptedWith() === null && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }

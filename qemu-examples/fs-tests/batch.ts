@@ -37,8 +37,8 @@ export class Batch {
     this.#setup = setup;
   }
 
-  /** Takes a line; the verdict when it ended a test. */
-  take(line: ChannelLine): Verdict | null {
+  /** Takes a line; the verdict when it ended a test. `evidence`: what is known of a test that ran out of its time. */
+  take(line: ChannelLine, evidence = ''): Verdict | null {
     if (line.kind === 'begin') this.#forget();
     if (line.kind === 'output') this.#output.push(line.text);
     if (line.kind === 'reason') this.#reason = line.text;
@@ -50,7 +50,8 @@ export class Batch {
     if (line.kind !== 'end') return null;
     const ending = verdictOf(line.status, this.#reason, this.#output, this.#setup.timeoutSeconds);
     const output = ending.verdict === 'pass' ? '' : this.#output.join('\n');
-    this.#result(ending, line.seconds, output);
+    const reason = [ending.reason, evidence].filter(Boolean).join('; ');
+    this.#result({ ...ending, reason }, line.seconds, output);
     return ending.verdict;
   }
 
@@ -77,6 +78,9 @@ export class Batch {
   }
 }
 
+/** Whether a test that ended so was cut off. */
+export const ranOut = (status: number) => STATUS_TIMED_OUT.includes(status);
+
 /** The exit status of a case's script, in words. */
 export function verdictOf(
   status: number,
@@ -88,7 +92,7 @@ export function verdictOf(
   if (status === STATUS_NOT_RUN) {
     return { verdict: 'not run', reason: reason || 'no reason given' };
   }
-  if (STATUS_TIMED_OUT.includes(status)) {
+  if (ranOut(status)) {
     return { verdict: 'hang', reason: `it was still running after ${timeoutSeconds} s` };
   }
   const said = output.findLast((line) => line.trim() !== '')?.trim();

@@ -138,6 +138,11 @@ export class GuestDisks {
     );
   }
 
+  /** Whether the host had no room for what a guest wrote; QEMU's own disks do not say. */
+  get ranOutOfRoom(): boolean {
+    return this.backEnds.some(({ output }) => /ENOSPC|EDQUOT/.test(output));
+  }
+
   /** SIGTERM; sentences about back-ends that do not end well. */
   async stop(): Promise<string[]> {
     const ends = await Promise.all(

@@ -121,13 +121,3 @@ export async function packPayload(path: string, suites: readonly Suite[]): Promi
   const append = ['tar', '-C', stdout.trim(), '-rf', path, 'disk-checker'];
   await mustRun(append, PACK_TIMEOUT_MS);
 }
-
-/** The kernel that a user names, checked as far as a file can be. */
-export function userKernel(path: string | null): string | null {
-  if (path === null) return null;
-  if (!existsSync(path)) throw new UsageError(`--kernel=${path}: no such file`);
-  const header = readFileSync(path).subarray(0x202, 0x206).toString('latin1');
-  if (header !== 'HdrS')
-    throw new UsageError(`--kernel=${path}: no bzImage (its header is not one)`);
-  return resolve(path);
-}

@@ -4,7 +4,7 @@
  */
 import { statfsSync } from 'node:fs';
 import type { CaseResult, FileSystem, Side, Suite, TestCase } from './cases.ts';
-import { caseLabel, EnvironmentError } from './cases.ts';
+import { caseLabel, EnvironmentError, isGreen } from './cases.ts';
 import { Machine } from './machine.ts';
 import type { MachineSetup } from './qemu-command.ts';
 import type { Work } from './work.ts';
@@ -13,6 +13,7 @@ import type { Work } from './work.ts';
 const BOOT_ATTEMPTS = 3;
 /** Disks are sparse: when the host has less, tests would fail for want of room. */
 const FREE_BYTES_MIN = 512 * 2 ** 20;
+const FREE_BYTES_FULL = 2 ** 20;
 
 /** Under TCG on a busy machine the slowest of the packaged cases takes 70 s, of xfstests' integrity list 130. */
 const TIMEOUT_SECONDS: Readonly<Record<Suite, number>> = {
@@ -31,7 +32,7 @@ export interface LaneSetup {
   readonly signal: AbortSignal;
   readonly onResult: (result: CaseResult) => void;
   readonly onNote: (sentence: string) => void;
-  readonly onKernel: (release: string) => void;
+  readonly onBoot: (machine: Machine, seconds: number) => void;
 }
 
 export class Lane {
@@ -70,17 +71,20 @@ export class Lane {
     const [{ suite, fs }] = tests as readonly [TestCase];
     const machine = await this.#machineOn(side);
     if (machine.preparedFor !== fs) {
-      const reason = await machine.prepare(fs);
-      if (reason !== null) {
+      const ending = await machine.prepare(fs);
+      if (ending !== null) {
+        signal.throwIfAborted();
         await this.#replaceWhenLost(machine);
         const guest = machine.name;
-        const none = { seconds: 0, output: '', counters: {} };
-        onResult({ ...tests[0]!, side, verdict: 'fail', reason, guest, ...none });
+        const { verdict, reason, evidence: output = '' } = ending;
+        const none = { seconds: 0, counters: {} };
+        onResult({ ...tests[0]!, side, verdict, reason, output, guest, ...none });
         return 1;
       }
     }
     const count = await machine.run(tests, timeoutSeconds ?? TIMEOUT_SECONDS[suite], (result) => {
       if (signal.aborted) return;
+      if (!isGreen(result.verdict)) this.#checkRoom(machine, result);
       // A test that failed may have left anything on the disks.
       if (result.verdict === 'fail') machine.preparedFor = null;
       onResult(result);
@@ -102,10 +106,11 @@ export class Lane {
     if (present !== undefined) await this.#replaceWhenLost(present);
     for (let attempt = 1; ; attempt++) {
       const name = `guest-${this.#setup.number}.${++this.#started}-${side}`;
+      const began = performance.now();
       try {
         const machine = await Machine.boot({ ...this.#setup.machine, name, side });
         this.#machines.set(side, machine);
-        this.#setup.onKernel(machine.kernel);
+        this.#setup.onBoot(machine, (performance.now() - began) / 1000);
         return machine;
       } catch (error) {
         this.#setup.signal.throwIfAborted();
@@ -116,13 +121,27 @@ export class Lane {
     }
   }
 
+  /** A test that failed because the host was full says nothing about anything. */
+  #checkRoom(machine: Machine, result: CaseResult): void {
+    const folder = this.#setup.machine.workFolder;
+    if (!machine.ranOutOfRoom && freeBytes(folder) >= FREE_BYTES_FULL) return;
+    throw new EnvironmentError(
+      `${folder} was full while ${caseLabel(result)} ran, which therefore does not count`,
+    );
+  }
+
   #checkSpace(): void {
     const folder = this.#setup.machine.workFolder;
-    const { bavail, bsize } = statfsSync(folder);
-    if (bavail * bsize >= FREE_BYTES_MIN) return;
-    const freeMib = Math.floor((bavail * bsize) / 2 ** 20);
+    const free = freeBytes(folder);
+    if (free >= FREE_BYTES_MIN) return;
+    const freeMib = Math.floor(free / 2 ** 20);
     throw new EnvironmentError(`${folder} has ${freeMib} MiB free, the disks need more to grow`);
   }
+}
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 /** What a name in the plan is worth in words. */

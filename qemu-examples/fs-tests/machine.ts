@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { BoundedProcess } from '../../test/support/bounded-process.ts';
 import { collectEvidence } from '../../test/support/guest-evidence.ts';
 import { QmpClient } from '../../test/support/guest-qmp.ts';
-import { Batch, type Ending } from './batch.ts';
+import { Batch, type Ending, ranOut } from './batch.ts';
 import type { CaseResult, FileSystem, Side, TestCase } from './cases.ts';
-import { EnvironmentError, UsageError } from './cases.ts';
+import { EnvironmentError } from './cases.ts';
 import { Channel } from './channel.ts';
 import type { ChannelLine } from './channel-lines.ts';
 import { GuestDisks } from './disks.ts';
+import { debtsText, lastLines, panicText, refuseKernel } from './last-words.ts';
 import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 
 /** Alone a guest is up in 4 to 7 s under TCG; other machines may be busy. */
@@ -24,11 +25,9 @@ const POWER_OFF_TIMEOUT_MS = 30_000;
  * The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs.
  */
 const GUEST_GRACE_MS = 75_000;
-/** What Linux says when it has no driver for the root disk or its file system. */
-const NO_ROOT = /Unable to mount root fs/;
 const CONSOLE_END_CHARACTERS = 3000;
 
-interface MachineEnding extends Ending {
+export interface MachineEnding extends Ending {
   readonly evidence?: string;
 }
 
@@ -99,12 +98,9 @@ export class Machine {
       return;
     }
     const why = this.#ending?.reason ?? `it said nothing for ${BOOT_TIMEOUT_MS / 1000} s`;
-    if (this.#setup.kernel !== null && NO_ROOT.test(why)) {
-      throw new UsageError(
-        `--kernel=${this.#setup.kernel}: it cannot mount the guest's root, so virtio-pci, virtio-blk or ext4 is not built in (${why})`,
-      );
-    }
-    const evidence = this.#ending === null ? (await this.#hang(0)).evidence : undefined;
+    if (this.#setup.kernel !== null) refuseKernel(this.#setup.kernel, `${this.console}\n${why}`);
+    const evidence =
+      this.#ending === null ? (await this.#hang(BOOT_TIMEOUT_MS / 1000)).evidence : undefined;
     this.#keep('boot.log', evidence ?? this.console);
     throw new EnvironmentError(
       `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}`,
@@ -120,12 +116,20 @@ export class Machine {
     return this.#ending !== null;
   }
 
+  get ranOutOfRoom(): boolean {
+    return this.#disks.ranOutOfRoom;
+  }
+
   get console(): string {
     try {
       return readFileSync(join(this.#folder, 'console'), 'latin1').replaceAll('\r', '');
     } catch {
       return '';
     }
+  }
+
+  get #lastOfConsole(): string {
+    return this.console.slice(-CONSOLE_END_CHARACTERS);
   }
 
   /** What ends the machine from outside interrupts whoever waits for a line. */
@@ -143,9 +147,11 @@ export class Machine {
   }
 
   #endOfQemu(how: string): MachineEnding {
-    const panic = /Kernel panic - not syncing: .*/.exec(this.console)?.[0];
     const said = this.#qemu.output.trim().split('\n').at(-1);
-    return { verdict: 'panic', reason: panic ?? `QEMU ended with ${how}${said && `: ${said}`}` };
+    return {
+      verdict: 'panic',
+      reason: panicText(this.console) ?? `QEMU ended with ${how}${said && `: ${said}`}`,
+    };
   }
 
   /** The first line that `wanted` takes; null when the machine ends or time is over. Questions are answered meanwhile. */
@@ -172,8 +178,8 @@ export class Machine {
     this.#channel.send(kib === null ? 'unknown' : `${kib}`);
   }
 
-  /** Gets the disks ready for a file system; null when that worked, else why not. */
-  async prepare(fs: FileSystem): Promise<string | null> {
+  /** Gets the disks ready for a file system; null when that worked, else what came of it. */
+  async prepare(fs: FileSystem): Promise<MachineEnding | null> {
     this.preparedFor = null;
     const output: string[] = [];
     this.#channel.send(`prepare ${fs}`);
@@ -186,8 +192,13 @@ export class Machine {
       this.preparedFor = fs;
       return null;
     }
-    const words = output.slice(-2).join('; ') || this.#ending?.reason || 'no answer';
-    return `the disks could not be prepared for ${fs}: ${words}`;
+    const what = `the disks could not be prepared for ${fs}`;
+    if (answer !== null) {
+      return { verdict: 'fail', reason: `${what}: ${output.slice(-2).join('; ')}` };
+    }
+    const ending: MachineEnding = this.#ending ?? (await this.#hang(PREPARE_TIMEOUT_MS / 1000));
+    const evidence = ending.evidence ?? this.#lastOfConsole;
+    return { verdict: ending.verdict, reason: `${what}: ${ending.reason}`, evidence };
   }
 
   /**
@@ -202,40 +213,46 @@ export class Machine {
     const [{ suite, fs }, names] = [tests[0]!, tests.map(({ name }) => name)];
     const batch = new Batch(tests, { side: this.side, guest: this.name, timeoutSeconds, onResult });
     this.#channel.send(`run ${timeoutSeconds} ${suite} ${fs} ${names.join(' ')}`);
+    const patienceSeconds = timeoutSeconds + GUEST_GRACE_MS / 1000;
     for (;;) {
       const began = performance.now();
       const line = await this.#line(
-        timeoutSeconds * 1000 + GUEST_GRACE_MS,
+        patienceSeconds * 1000,
         // Each has its own time: on a busy machine ./check alone takes minutes to come up.
         ({ kind }) => kind === 'begin' || kind === 'end' || kind === 'done',
         (other) => batch.take(other),
       );
       if (line === null) {
-        const ending = this.#ending ?? (await this.#hang(timeoutSeconds));
+        const ending = this.#ending ?? (await this.#hang(patienceSeconds));
         const seconds = (performance.now() - began) / 1000;
-        batch.lose(ending, seconds, ending.evidence ?? this.console.slice(-CONSOLE_END_CHARACTERS));
+        batch.lose(ending, seconds, ending.evidence ?? this.#lastOfConsole);
         return batch.done;
       }
       if (line.kind === 'done') return batch.done;
-      if (batch.take(line) === 'hang') {
-        const { evidence } = await this.#hang(timeoutSeconds);
-        this.#keep('hang.log', evidence ?? '');
+      const hang =
+        line.kind === 'end' && ranOut(line.status) ? await this.#hang(patienceSeconds) : null;
+      batch.take(line, hang?.debts);
+      if (hang !== null) {
+        this.#keep('hang.log', hang.evidence);
         return batch.done;
       }
     }
   }
 
-  async #hang(timeoutSeconds: number): Promise<MachineEnding> {
-    const { text } = await collectEvidence({
+  /** Evidence of a guest that hangs, which is lost then. `debts`: what its disks owe it, in words. */
+  async #hang(seconds: number) {
+    const { text, debts } = await collectEvidence({
       qemuPid: this.#qemu.pid,
       vloops: this.#disks.backEnds,
       serial: this.console,
       accelerator: this.#setup.accelerator,
       qmp: () => QmpClient.connect(join(this.#folder, 'qmp')),
     });
-    const reason = `the guest has said nothing for ${timeoutSeconds + GUEST_GRACE_MS / 1000} s`;
-    this.#ending = { verdict: 'hang', reason };
-    return { verdict: 'hang', reason, evidence: text };
+    const silent = `the guest has said nothing for ${seconds} s`;
+    const words = this.side === 'vloop' ? debtsText(debts) : '';
+    const ending = { verdict: 'hang' as const, reason: [silent, words].filter(Boolean).join('; ') };
+    this.#ending = ending;
+    return { ...ending, evidence: text, debts: words };
   }
 
   /** Powers it off; sentences about what did not end well. */
@@ -279,8 +296,4 @@ export class Machine {
     this.#keep('qemu.log', this.#qemu.output);
     for (const [role, log] of this.#disks.logs()) this.#keep(`vloop-${role}.log`, log);
   }
-}
-
-function lastLines(text: string, count: number): string {
-  return text.trim().split('\n').slice(-count).join(' | ') || '(none)';
 }

@@ -2,7 +2,7 @@
  * The options of fs-tests, declared once: parsing and --help derive from the table. Pure: looks at no file. What cannot be
  * carried out is a UsageError with one line.
  */
-import { parseArgs } from 'node:util';
+import { parseStrictly } from '../../src/cli/strict-arguments.ts';
 import { FILE_SYSTEMS, type FileSystem, SUITES, type Suite, UsageError } from './cases.ts';
 
 interface OptionRow {
@@ -27,6 +27,15 @@ export const optionTable = {
   'xfstests-dir': { value: 'DIR', meaning: 'source tree of xfstests; without it, its public git' },
   'blktests-dir': { value: 'DIR', meaning: 'source tree of blktests; without it, its public git' },
   kernel: { value: 'FILE', meaning: 'a bzImage of yours instead of Debian 13’s kernel' },
+  modules: {
+    value: 'DIR',
+    meaning:
+      'its modules: lib/modules/VERSION, or a directory that has it; without, drivers are built in',
+  },
+  append: {
+    value: 'TEXT',
+    meaning: 'more for the guest’s kernel command line, as panic_on_warn=1',
+  },
   compare: { value: null, meaning: "each test also on QEMU's own virtio-blk; prints what differs" },
   guests: { value: 'N', meaning: 'guests side by side (by CPUs and free memory)' },
   vcpus: { value: 'N', meaning: 'CPUs of a guest (2; xfstests under TCG: 1)' },
@@ -58,6 +67,9 @@ export interface RunOptions {
   readonly xfstestsDir: string | null;
   readonly blktestsDir: string | null;
   readonly kernel: string | null;
+  readonly modules: string | null;
+  /** For the kernel's command line; may be empty. */
+  readonly append: string;
   readonly compare: boolean;
   /** Null: by the number of CPUs. */
   readonly guestCount: number | null;
@@ -85,7 +97,10 @@ const PARSE_OPTIONS = Object.fromEntries(
 
 /** Turns argv (without node and script) into what is asked. Throws UsageError. */
 export function parseCommandLine(args: readonly string[]): RunOptions {
-  const { values, positionals } = parseStrictly(args);
+  const parsed = parseStrictly(args, PARSE_OPTIONS, (sentence) => {
+    throw new UsageError(`${sentence} (see --help)`);
+  });
+  const { values, positionals }: { values: Values; positionals: string[] } = parsed;
   const options: RunOptions = {
     help: values.help === true,
     printPlan: values['print-plan'] === true,
@@ -98,6 +113,8 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
     xfstestsDir: text(values, 'xfstests-dir'),
     blktestsDir: text(values, 'blktests-dir'),
     kernel: text(values, 'kernel'),
+    modules: text(values, 'modules'),
+    append: text(values, 'append') ?? '',
     compare: values.compare === true,
     guestCount: integer(values, 'guests', 1, 64),
     vcpus: integer(values, 'vcpus', 1, 64),
@@ -111,20 +128,13 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
   if (ways.filter(Boolean).length > 1) {
     throw new UsageError('--group, --list and tests by name exclude each other');
   }
+  if (options.modules !== null && options.kernel === null) {
+    throw new UsageError('--modules belong to a kernel of yours: give it with --kernel=FILE');
+  }
   if (options.suites.length > 1 && (options.listFile !== null || options.tests.length > 0)) {
     throw new UsageError('tests by name belong to one --suite');
   }
   return options;
-}
-
-function parseStrictly(args: readonly string[]): { values: Values; positionals: string[] } {
-  try {
-    const parsed = parseArgs({ args: [...args], options: PARSE_OPTIONS, allowPositionals: true });
-    return { values: parsed.values as Values, positionals: parsed.positionals };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`${message.split('. ')[0]} (see --help)`);
-  }
 }
 
 function text(values: Values, name: OptionName): string | null {

@@ -1,9 +1,11 @@
 /**
  * QEMU's command line for a guest of fs-tests: the root disk on NVMe (Debian's kernel has that and ext4 built in, so there is
- * no initrd) or, for a kernel of the user's, on virtio; the payload; two serial ports; shared memory for vhost-user.
+ * no initrd) or, for a kernel of the user's, on virtio, with its modules on another disk; the payload; two serial ports; shared
+ * memory for vhost-user.
  */
 import { join } from 'node:path';
 import type { Side } from './cases.ts';
+import type { UserKernel } from './user-kernel.ts';
 
 export interface MachineSetup {
   readonly name: string;
@@ -13,7 +15,9 @@ export interface MachineSetup {
   /** vmlinuz and root.img. */
   readonly image: string;
   /** A kernel of the user's; null: the image's. */
-  readonly kernel: string | null;
+  readonly kernel: UserKernel | null;
+  /** More for the kernel's command line. */
+  readonly append: string;
   readonly payload: string;
   readonly vcpus: number;
   readonly memoryMib: number;
@@ -36,7 +40,7 @@ export function qemuCommand(
   const root = kernel === null ? '/dev/nvme0n1' : '/dev/vda';
   const append =
     `console=ttyS0 root=${root} rw init=/init.sh quiet loglevel=4 panic=-1 mitigations=off ` +
-    'net.ifnames=0 systemd.log_level=err';
+    `net.ifnames=0 systemd.log_level=err ${setup.append}`;
   return [
     // What the guest writes to its root is in an unnamed file of QEMU's, beside its disks.
     ...['env', `TMPDIR=${folder}`, setup.qemu],
@@ -48,9 +52,11 @@ export function qemuCommand(
       ? ['-accel', 'kvm', '-cpu', 'host']
       : ['-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off']),
     ...['-smp', `${setup.vcpus}`],
-    ...['-kernel', kernel ?? join(setup.image, 'vmlinuz'), '-append', append],
+    ...['-kernel', kernel?.image ?? join(setup.image, 'vmlinuz'), '-append', append.trim()],
     ...['-drive', `file=${join(setup.image, 'root.img')},if=none,id=root,format=raw,snapshot=on`],
-    ...['-device', kernel === null ? 'nvme,drive=root,serial=root' : 'virtio-blk-pci,drive=root'],
+    // The first virtio disk, hence /dev/vda; kernel-init.sh looks for the serials.
+    ...['-device', `${kernel === null ? 'nvme' : 'virtio-blk-pci'},drive=root,serial=vloop-root`],
+    ...moduleArguments(kernel),
     ...['-drive', `file=${setup.payload},if=none,id=payload,format=raw,readonly=on`],
     ...['-device', 'virtio-blk-pci,drive=payload,serial=vloop-payload'],
     ...['-object', 'rng-random,id=rng,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng'],
@@ -59,5 +65,15 @@ export function qemuCommand(
     ...['-serial', 'chardev:channel'],
     ...['-qmp', `unix:${join(folder, 'qmp')},server=on,wait=off`],
     ...disks,
+  ];
+}
+
+function moduleArguments(kernel: UserKernel | null): string[] {
+  if (kernel === null || kernel.modules === null) return [];
+  const { initramfs, image } = kernel.modules;
+  return [
+    ...['-initrd', initramfs],
+    ...['-drive', `file=${image},if=none,id=modules,format=raw,readonly=on`],
+    ...['-device', 'virtio-blk-pci,drive=modules,serial=vloop-modules'],
   ];
 }

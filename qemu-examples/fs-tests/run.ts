@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { type CaseResult, isGreen, SIDES, type Side, type Suite, type TestCase } from './cases.ts';
 import { disksText, hostConditions } from './conditions.ts';
 import { compareSides } from './difference.ts';
-import { type GuestImage, packPayload, userKernel } from './image.ts';
+import { type GuestImage, packPayload } from './image.ts';
 import { Journal, type KnownConditions } from './journal.ts';
 import { Lane, type LaneSetup } from './lane.ts';
 import type { RunOptions } from './options.ts';
 import { progressLine } from './progress.ts';
 import { resultTable, summaryTable } from './report.ts';
 import { openResultsFolder } from './results-folder.ts';
+import { openUserKernel } from './user-kernel.ts';
 import { Work } from './work.ts';
 
 export interface RunSetup {
@@ -64,7 +65,7 @@ export function exitStatus(results: readonly CaseResult[], compare: boolean): nu
 
 export async function runTests(setup: RunSetup, stop: AbortController): Promise<number> {
   const { options, plan, output, workFolder } = setup;
-  const kernel = userKernel(options.kernel);
+  const kernel = await openUserKernel(options.kernel, options.modules);
   const sides = options.compare ? SIDES : SIDES.slice(0, 1);
   const vcpus = vcpusHere(setup);
   const guests = Math.min(options.guestCount ?? guestsHere(setup, vcpus), plan.length);
@@ -73,7 +74,7 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
   const known = await knownConditions(setup, { sides, guests, vcpus, roles });
   const payload = join(workFolder, 'payload.tar');
   await packPayload(payload, options.suites);
-  const { qemu, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
+  const { qemu, append, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
   const { accelerator, image } = setup;
   const journal = new Journal(output, known, plan);
   const total = plan.length * sides.length;
@@ -83,7 +84,17 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
   const lane: Omit<LaneSetup, 'number'> = {
     ...{ sides, timeoutSeconds, signal: stop.signal },
     machine: {
-      ...{ qemu, accelerator, image: image.folder, kernel, payload, vcpus, memoryMib, roles },
+      ...{
+        qemu,
+        accelerator,
+        image: image.folder,
+        kernel,
+        append,
+        payload,
+        vcpus,
+        memoryMib,
+        roles,
+      },
       ...{ vloopOptions, workFolder, keepFolder: join(output, 'guests'), signal: stop.signal },
     },
     onResult: (result) => {
@@ -92,8 +103,9 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
       print(progressLine(result, { done, total, elapsedSeconds, showSide: options.compare }));
     },
     onNote: (sentence) => process.stderr.write(`fs-tests: ${sentence}\n`),
-    onKernel: (release) => {
+    onBoot: ({ name, kernel: release }, seconds) => {
       journal.guestKernel = release;
+      print(`${name}: Linux ${release} is up after ${seconds.toFixed(1)} s`);
     },
   };
   const failure = await runLanes(guests, lane, new Work(plan, guests), stop);

@@ -1,18 +1,28 @@
 #!/bin/sh
 # For a CI that runs shell commands on a Debian machine (12 or 13, as root or with passwordless sudo): the packaged suite and,
-# with XFSTESTS=DIR, the integrity list of xfstests, on KERNEL=bzImage when that is given. RESULTS has a junit.xml for each.
+# with XFSTESTS=DIR, the integrity list of xfstests. RESULTS (fs-tests-results) has a junit.xml for each. By environment:
+#   KERNEL=bzImage MODULES=DIR   the kernel to test; without MODULES its drivers are built in
+#   PACKAGED='…' FURTHER='…'     arguments for the packaged suite, as '--group=quick --fs=ext4', and for both runs
+#   NPM_CI='…'                   what installs the dependencies, as 'true' where they are
 set -eu
 cd "$(dirname "$0")/../.."
 results=${RESULTS:-fs-tests-results}
-kernel=${KERNEL:+--kernel=$KERNEL}
-npm ci --no-audit --no-fund
+${NPM_CI:-npm ci --no-audit --no-fund}
 status=0
-# shellcheck disable=SC2086  # an option, or nothing
-npm run --silent fs-tests -- $kernel --suite=packaged --output="$results/packaged" || status=$?
+# run SUITE ARGUMENT…: into the suite's folder of the results.
+run() {
+  suite=$1
+  shift
+  # shellcheck disable=SC2086  # FURTHER is several
+  npm run --silent fs-tests -- ${KERNEL:+"--kernel=$KERNEL"} ${MODULES:+"--modules=$MODULES"} --suite="$suite" \
+    --output="$results/$suite" ${FURTHER:-} "$@" || status=$?
+}
+# shellcheck disable=SC2086
+run packaged ${PACKAGED:-}
 if [ "$status" -lt 2 ] && [ -n "${XFSTESTS:-}" ]; then
-  # shellcheck disable=SC2086
-  npm run --silent fs-tests -- $kernel --suite=xfstests --xfstests-dir="$XFSTESTS" \
-    --output="$results/xfstests" || status=$?
+  packaged=$status
+  run xfstests --xfstests-dir="$XFSTESTS"
+  [ "$status" -gt 0 ] || status=$packaged
 fi
 # 0 nothing failed, 1 a test failed, 2 and 3 the tests could not be run.
 exit "$status"

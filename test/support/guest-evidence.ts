@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QmpClient } from './guest-qmp.ts';
-import { lookAtDisks } from './guest-rings.ts';
+import { lastingDebts, lookAtDisks } from './guest-rings.ts';
 
 /** Between two looks at what moves. */
 const WATCH_MS = 1000;
@@ -28,6 +28,8 @@ export interface Evidence {
   readonly text: string;
   /** QEMU answers, its CPUs run, and no disk owes the driver anything: this is not a hang of the disk. */
   readonly disksOweNothing: boolean;
+  /** What disks owe the guest, a sentence each; null when QEMU does not tell. */
+  readonly debts: readonly string[] | null;
 }
 
 export async function collectEvidence(sources: EvidenceSources): Promise<Evidence> {
@@ -45,12 +47,13 @@ export async function collectEvidence(sources: EvidenceSources): Promise<Evidenc
     `the guest's last words:\n${sources.serial.slice(-SERIAL_CHARACTERS) || '(none)'}`,
     ...machine.lines,
   ].join('\n');
-  return { text, disksOweNothing: machine.disksOweNothing };
+  return { text, disksOweNothing: machine.disksOweNothing, debts: machine.debts };
 }
 
 async function askMachine(connect: () => Promise<QmpClient>) {
   const lines: string[] = [];
   let disksOweNothing = false;
+  let debts: readonly string[] | null = null;
   try {
     const qmp = await connect();
     for (let look = 0; look < CPU_LOOKS; look++) {
@@ -61,11 +64,18 @@ async function askMachine(connect: () => Promise<QmpClient>) {
     lines.push(`QEMU answers: ${status}`);
     const disks = await lookAtDisks(qmp);
     lines.push(...disks.lines);
-    disksOweNothing = status === 'running' && !disks.owing;
+    debts = [];
+    if (disks.debts.length > 0) {
+      await sleep(WATCH_MS);
+      const later = await lookAtDisks(qmp);
+      lines.push(`${WATCH_MS} ms later:`, ...later.lines);
+      debts = lastingDebts(disks.debts, later.debts);
+    }
+    disksOweNothing = status === 'running' && debts.length === 0;
   } catch (error) {
     lines.push(`QEMU's monitor: ${error instanceof Error ? error.message : error}`);
   }
-  return { lines, disksOweNothing };
+  return { lines, disksOweNothing, debts };
 }
 
 /** Where each CPU is and whether it has halted, out of HMP's register dump. */

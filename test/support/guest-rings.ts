@@ -38,10 +38,16 @@ export interface RingState {
   readonly availEvent: number;
 }
 
+/** What a driver waits for, or that a disk is cut off. */
+export interface Debt {
+  readonly sentence: string;
+  /** Which ring, and where it stood: a disk that goes on answering is busy, and owes nothing. */
+  readonly place: string;
+}
+
 export interface DiskStates {
   readonly lines: readonly string[];
-  /** Some driver waits for its disk, or the disk is cut off. */
-  readonly owing: boolean;
+  readonly debts: readonly Debt[];
 }
 
 /** Looks at every vhost-user disk. Rejects where QEMU cannot tell. */
@@ -49,34 +55,41 @@ export async function lookAtDisks(qmp: QmpClient): Promise<DiskStates> {
   const chardevs = (await qmp.execute('query-chardev')) as Chardev[];
   const cut = chardevs.filter(({ filename }) => /^disconnected:(?!.*server=on)/.test(filename));
   const lines = cut.map(({ label }) => `disk ${label}: its connection has ended`);
+  const debts: Debt[] = lines.map((sentence) => ({ sentence, place: sentence }));
+  const owes = (sentence: string, place = sentence) => debts.push({ sentence, place });
   const devices = (await qmp.execute('x-query-virtio')) as VirtioDevice[];
-  // QEMU calls vhost-user-blk so, too.
-  const disks = devices.filter(({ name }) => name === 'virtio-blk');
-  let owing = cut.length > 0 || disks.length === 0;
-  for (const [disk, { path }] of disks.entries()) {
+  let found = false;
+  for (const { path } of devices) {
+    // By its name in x-query-virtio, QEMU's own disk is the same.
+    const type = await qmp.execute('qom-get', { path, property: 'type' });
+    if (type !== 'vhost-user-blk') continue;
+    found = true;
+    const disk = String(await qmp.execute('qom-get', { path, property: 'chardev' }));
     const status = (await qmp.execute('x-query-virtio-status', { path })) as VirtioStatus;
     if (!status['vhost-started']) {
       const driven = status.status.statuses.some((name) => name.includes('DRIVER_OK'));
-      lines.push(
-        `disk ${disk}: ${driven ? 'has a driver, and does not run' : 'has no driver yet'}`,
-      );
-      if (driven) owing = true;
+      const state = driven ? 'has a driver, and does not run' : 'has no driver yet';
+      lines.push(`disk ${disk}: ${state}`);
+      if (driven) owes(`disk ${disk}: ${state}`);
       continue;
     }
     if (status['guest-features'].transports.some((name) => name.includes('RING_PACKED'))) {
       // Indices are in nobody's memory but the two sides' own: what is not known counts against the disk.
       lines.push(`disk ${disk}: packed rings, which are not read`);
-      owing = true;
+      owes(`disk ${disk}: packed rings, which are not read`);
       continue;
     }
     for (let queue = 0; queue < status['num-vqs']; queue++) {
       const ring = await readRing(qmp, path, queue, status);
       if (ring === null) continue;
       lines.push(`disk ${disk} queue ${queue}: ${describeRing(ring)}`);
-      if (owed(ring) !== null) owing = true;
+      const debt = owed(ring);
+      if (debt === null) continue;
+      owes(`disk ${disk}: ${debt}`, `${disk} ${queue} ${ring.usedIdx} ${ring.usedEvent}`);
     }
   }
-  return { lines, owing };
+  if (!found) owes('there is no vhost-user disk');
+  return { lines, debts };
 }
 
 /** null: the driver has not set this queue up. */
@@ -104,6 +117,12 @@ async function readWord(qmp: QmpClient, address: number): Promise<number> {
   const word = /: 0x([0-9a-f]{4})\s*$/.exec(shown)?.[1];
   if (word === undefined) throw new Error(`xp says: ${shown}`);
   return Number.parseInt(word, 16);
+}
+
+/** What is owed at both looks, which are some time apart. */
+export function lastingDebts(before: readonly Debt[], now: readonly Debt[]): string[] {
+  const lasting = now.filter(({ place }) => before.some((earlier) => earlier.place === place));
+  return lasting.map(({ sentence }) => sentence);
 }
 
 /** What the driver waits for, or null: it has every answer, and has seen it. */

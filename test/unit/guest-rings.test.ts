@@ -2,7 +2,7 @@
  * What the rings of a machine that hangs tell of its disk: who owes what to whom.
  */
 import { expect, test } from 'vitest';
-import { owed, type RingState } from '../support/guest-rings.ts';
+import { lastingDebts, owed, type RingState } from '../support/guest-rings.ts';
 
 const ring = (availIdx: number, usedIdx: number, usedEvent: number | null): RingState => ({
   availIdx,
@@ -25,4 +25,14 @@ test('requests without an answer are owed, also over the wrap of the indices', (
 test('answers that the driver was not called for are owed', () => {
   expect(owed(ring(5, 5, 4))).toBe('1 answers were not seen by the driver');
   expect(owed(ring(2, 2, 65_534))).toBe('4 answers were not seen by the driver');
+});
+
+test('a disk that goes on answering is busy, and owes nothing', () => {
+  const debt = (sentence: string, place: string) => ({ sentence, place });
+  const before = [debt('a: 2 requests are not answered', 'a 0 5 5'), debt('b: cut', 'b: cut')];
+  expect(lastingDebts(before, [debt('a: 3 requests are not answered', 'a 0 9 9')])).toEqual([]);
+  expect(lastingDebts(before, [debt('a: 4 requests are not answered', 'a 0 5 5')])).toEqual([
+    'a: 4 requests are not answered',
+  ]);
+  expect(lastingDebts(before, before)).toHaveLength(2);
 });

@@ -46,6 +46,7 @@ describe('what is refused', () => {
     [['--output='], '--output= is empty'],
     [['--frobnicate'], "Unknown option '--frobnicate'"],
     [['--group=quick', 'generic/001'], '--group, --list and tests by name exclude each other'],
+    [['--modules=/lib/modules/6.1'], '--modules belong to a kernel of yours'],
     [['--suite=xfstests,blktests', 'block/003'], 'tests by name belong to one --suite'],
   ])('%s', (args, sentence) => {
     expect(() => parseCommandLine(args)).toThrow(UsageError);
