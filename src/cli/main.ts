@@ -10,7 +10,6 @@ import { SocketError } from '../vhost-user/server.ts';
 import { WorkerError } from '../worker/loop-workers.ts';
 import { DiskStartError } from './disk-process.ts';
 import { HandOverError } from './hand-over-link.ts';
-import { helpText } from './option-text.ts';
 import { OptionsError } from './option-values.ts';
 import { parseCommandLine } from './options.ts';
 import { parseQsdArguments } from './qsd.ts';
@@ -23,10 +22,21 @@ import { version } from './version.ts';
 /** vhost-user.json, VHostUserBackendCapabilities. */
 const CAPABILITIES = { type: 'block', features: ['read-only', 'blk-file'] };
 
+async function help(command: string | undefined): Promise<number> {
+  const { helpOf } = await import('./text/help.ts');
+  process.stdout.write(helpOf(command));
+  return 0;
+}
+
 async function main(): Promise<number> {
   if (endianness() !== 'LE') throw new Error('vloop needs a little-endian machine');
   const args = process.argv.slice(2);
-  if (args[0] === 'qsd' && !args.includes('--help')) {
+  if (args.length === 0) {
+    throw new OptionsError('which command? (vloop serve disk.img, or see vloop --help)');
+  }
+  if (args[0] === 'help') return await help(args[1]);
+  if (args[0] === 'qsd') {
+    if (args.includes('--help')) return await help('qsd');
     return await serve(parseQsdArguments(args.slice(1)));
   }
   if (args[0] === 'run') {
@@ -45,8 +55,7 @@ async function main(): Promise<number> {
   const invocation = parseCommandLine(args);
   switch (invocation.verb) {
     case 'help':
-      process.stdout.write(helpText());
-      return 0;
+      return await help(args[0] === 'serve' ? 'serve' : undefined);
     case 'version':
       process.stdout.write(`vloop ${version()}\n`);
       return 0;

@@ -32,6 +32,7 @@ import {
 } from './option-values.ts';
 import { parseStrictly } from './strict-arguments.ts';
 import { transferRequest } from './transfer-options.ts';
+import { unknownCommand } from './unknown-word.ts';
 
 /** One disk. Its bytes are a file's, or `memoryBytes` of this process. */
 export interface DiskOptions {
@@ -117,7 +118,7 @@ export function parseCommandLine(args: readonly string[]): Invocation {
   const friendly = positionals[0] === 'serve';
   const rest = friendly ? positionals.slice(1) : positionals;
   if (!friendly && rest.length > 0) {
-    throw new OptionsError(`unknown command "${rest[0]}", expected "serve" (see --help)`);
+    throw new OptionsError(unknownCommand(rest[0]!));
   }
   return { verb: 'serve', options: serveOptions(values, rest, friendly) };
 }

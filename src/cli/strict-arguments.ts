@@ -3,6 +3,7 @@
  * that is missing ends as one line. Knows no option; which class of error it is, the caller says.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { parseArgsMessage } from './unknown-word.ts';
 
 /** `refuse` throws what the caller's own mistakes are. */
 export function parseStrictly<const T extends NonNullable<ParseArgsConfig['options']>>(
@@ -13,7 +14,6 @@ export function parseStrictly<const T extends NonNullable<ParseArgsConfig['optio
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return refuse(message.split('. ')[0]!);
+    return refuse(parseArgsMessage(error, Object.keys(options)));
   }
 }

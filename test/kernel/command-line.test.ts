@@ -113,7 +113,7 @@ test('--print-capabilities ignores all else and answers JSON', async () => {
 });
 
 test('--help lists every option; --version is one line', async () => {
-  const help = await VloopProcess.run(['--help']);
+  const help = await VloopProcess.run(['serve', '--help']);
   expect([help.status, help.stderr]).toEqual([0, '']);
   for (const name of Object.keys(optionTable)) expect(help.stdout).toContain(`--${name}`);
   const version = await VloopProcess.run(['--version']);

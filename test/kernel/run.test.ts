@@ -269,5 +269,5 @@ describe('refused in one line, before the machine starts', () => {
 test('vloop run --help', async () => {
   const { status, stdout, stderr } = await VloopProcess.run(['run', '--help']);
   expect([status, stderr]).toEqual([0, '']);
-  expect(stdout).toContain('vloop run --disk FILE');
+  expect(stdout).toContain('vloop run [options] --disk FILE');
 });

@@ -183,6 +183,6 @@ test.each(['list', 'status', 'quiesce', 'resume', 'resize', 'detach', 'rpc', 'st
   async (verb) => {
     const { status, stdout } = await vloop(verb, '--help');
     expect(status).toBe(0);
-    expect(stdout.startsWith(`vloop ${verb}`)).toBe(true);
+    expect(stdout.startsWith(`usage: vloop ${verb}`)).toBe(true);
   },
 );

@@ -5,6 +5,7 @@ import { optionTable } from '../../control/schema/options.ts';
 import { LOG_FORMATS, type LogFormat } from '../../log.ts';
 import { OptionsError, oneOf } from '../option-values.ts';
 import { parseStrictly } from '../strict-arguments.ts';
+import { commandHelp } from '../text/help-layout.ts';
 import type { VerbOptions } from '../verbs/verb.ts';
 import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
 import { DEFAULT_DEVICE } from './qemu-command.ts';
@@ -21,7 +22,7 @@ export interface RunOptions {
 }
 
 export const RUN_SUMMARY = 'run a virtual machine with disks that are there as long as it is';
-export const RUN_WORDS = '-- COMMAND …';
+export const RUN_WORDS = '--disk FILE… -- COMMAND …';
 export const RUN_OPTIONS: VerbOptions = {
   disk: {
     value: 'FILE[,OPTION…]',
@@ -51,21 +52,14 @@ const OPTIONS = {
   help: { type: 'boolean' },
 } as const satisfies Record<keyof typeof RUN_OPTIONS, object>;
 
+const RUN_NOTES = [
+  'Each FILE is served from a process of its own; COMMAND (QEMU) runs with the disks filled in where the word {disks} stands, or at its end, and the disks end after it. Guest memory is made shared where the command does not.',
+  'The exit status is that of COMMAND, 128 and the number of the signal that killed it, 127 when there is no such command; 1 when a disk cannot be served, 2 when the command line is wrong.',
+];
+
 export function runHelp(): string {
-  const rows = Object.entries(RUN_OPTIONS).map(([name, { value, meaning }]) => {
-    return `  ${`--${name}${value === null ? '' : `=${value}`}`.padEnd(24)} ${meaning}`;
-  });
-  return [
-    'usage: vloop run --disk FILE[,OPTION…] [--disk …] -- COMMAND …{disks}…',
-    '',
-    'Serves each FILE from a process of its own, runs COMMAND (QEMU) with the disks filled in where {disks} stands,',
-    'or at its end, and ends the disks when it has ended. Guest memory is made shared where the command does not.',
-    'The exit status is that of COMMAND, 128 and the number of the signal that killed it, 127 when there is no such',
-    'command; 1 when a disk cannot be served, 2 when the command line is wrong.',
-    '',
-    ...rows,
-    '',
-  ].join('\n');
+  const command = { summary: RUN_SUMMARY, words: RUN_WORDS, options: RUN_OPTIONS };
+  return commandHelp('run', command, RUN_NOTES);
 }
 
 /** The arguments after `run`. Throws OptionsError. */

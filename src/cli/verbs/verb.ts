@@ -57,16 +57,3 @@ export function parseVerb(name: string, verb: Verb, args: readonly string[]): Ve
   }
   return { words, values: parsed.values as VerbArgs['values'] };
 }
-
-export function verbHelp(name: string, verb: Verb): string {
-  const rows = Object.entries(verb.options).map(([option, { value, meaning, short }]) => {
-    const long = value === null ? `--${option}` : `--${option}=${value}`;
-    return `  ${(short === undefined ? long : `-${short}, ${long}`).padEnd(28)} ${meaning}`;
-  });
-  const usage = ['vloop', name, verb.words, rows.length > 0 ? '[options]' : ''];
-  return [
-    `${usage.filter((word) => word !== '').join(' ')}: ${verb.summary}`,
-    ...(rows.length > 0 ? ['', ...rows] : []),
-    '',
-  ].join('\n');
-}

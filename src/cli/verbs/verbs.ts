@@ -2,6 +2,7 @@
  * All verbs but those that serve disks, by name. Loaded when the command line names one: a process that serves
  * does not need them.
  */
+import { commandHelp } from '../text/help-layout.ts';
 import { attachVerb } from './attach.ts';
 import { completionVerb } from './completion.ts';
 import { daemonVerb } from './daemon.ts';
@@ -14,7 +15,7 @@ import { loadConfigVerb, saveConfigVerb } from './save-config.ts';
 import { statsVerb } from './stats.ts';
 import { topVerb } from './top.ts';
 import { traceVerb } from './trace.ts';
-import { parseVerb, type Verb, verbHelp } from './verb.ts';
+import { parseVerb, type Verb } from './verb.ts';
 import { whyVerb } from './why.ts';
 
 export const verbs: Readonly<Record<string, Verb>> = {
@@ -62,7 +63,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
 export async function runVerb(name: string, args: readonly string[]): Promise<number> {
   const verb = verbs[name]!;
   if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(verbHelp(name, verb));
+    process.stdout.write(commandHelp(name, verb));
     return 0;
   }
   return await verb.run(parseVerb(name, verb, args));

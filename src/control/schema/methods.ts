@@ -86,7 +86,7 @@ export const methods = {
     result: diskStatus,
   },
   disk_quiesce: {
-    summary: 'let a disk stand still: nothing of it is in flight until disk_resume',
+    summary: 'let a disk stand still, with nothing of it in flight, until it is resumed',
     of: 'disk',
     params: {
       type: 'object',

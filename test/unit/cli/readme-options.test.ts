@@ -3,11 +3,11 @@
  * compares that with the declarations).
  */
 import { expect, test } from 'vitest';
-import { helpText } from '../../../src/cli/option-text.ts';
+import { helpOf } from '../../../src/cli/text/help.ts';
 import { optionTable } from '../../../src/control/schema/options.ts';
 import { readmePart } from '../../support/readme-parts.ts';
 
 test.each(Object.keys(optionTable))('--%s is in --help and in README', (name) => {
-  expect(helpText()).toContain(`--${name}`);
+  expect(helpOf('serve')).toContain(`--${name}`);
   expect(readmePart('options')).toContain(`--${name}`);
 });

@@ -70,7 +70,7 @@ describe('the command line', () => {
     [['--disk', 'a.img', '--'], 'which command?'],
     [['--', 'true'], 'no --disk FILE is given'],
     [['a.img', '--', 'true'], '"a.img" stands before --'],
-    [['--dsik', 'a.img', '--', 'true'], "Unknown option '--dsik'"],
+    [['--dsik', 'a.img', '--', 'true'], `Unknown option '--dsik'; did you mean "--disk"?`],
   ])('%j is refused', (args, words) => {
     expect(refused(() => parseRunArguments(args))).toContain(words);
   });
