@@ -6,11 +6,13 @@ import { realpathSync } from 'node:fs';
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { chooseEngine, choosePath, type EngineChoice } from '../backing/choose-engine.ts';
+import { imageNotes } from '../backing/image-notes.ts';
 import { BackingError, type OpenBacking, openBacking } from '../backing/open-backing.ts';
 import type { LockEvents, RunningLock } from '../backing/running-lock.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
 import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
 import { probeAio } from '../sys/aio.ts';
+import { openFilePath } from '../sys/block-file.ts';
 import { probeRing } from '../sys/io-uring.ts';
 import { errnoName } from '../sys/libc.ts';
 import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
@@ -41,6 +43,8 @@ export interface OpenDisk {
   readonly workers: LoopWorkers;
   /** What data go through on their way; null: they stay as they are. */
   readonly transfer: PreparedTransfer | null;
+  /** What a person should know of the image. */
+  readonly notes: readonly string[];
   readonly options: DiskOptions;
 }
 
@@ -257,6 +261,10 @@ export function openDisk(
       : null;
   const disk = new LoopDisk(shape, workers, { onShrinkable: events.onShrinkable, lease });
   const name = blkFile ?? 'memory';
+  const notes =
+    backing === null || adopted !== null || transfer !== null
+      ? []
+      : imageNotes(openFilePath(backing.fd), backing.settings);
   const { autoclear } = options;
   const turn = new Turn();
   const open: OpenDisk = {
@@ -268,6 +276,7 @@ export function openDisk(
     transfer,
     lease,
     autoclear,
+    notes,
     turn,
     options,
   };

@@ -4,6 +4,7 @@
  */
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import type { OpenDisk } from './disk.ts';
+import { quoteCommas } from './run/comma-list.ts';
 import { type ServedDisk, socketName } from './served-disk.ts';
 
 function modeOf({ backing }: OpenDisk): string {
@@ -11,13 +12,22 @@ function modeOf({ backing }: OpenDisk): string {
   return `${backing.direct ? 'direct I/O' : 'buffered I/O'}: ${backing.directReason}`;
 }
 
+const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `64 MiB`, `1.5 GiB`, `1000 bytes`: no more digits than say the size. */
+export function sizeText(bytes: number): string {
+  const scale = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);
+  return `${Number((bytes / 1024 ** scale).toFixed(2))} ${UNITS[scale]}`;
+}
+
 /** One disk. */
 function describe({ open, socket }: ServedDisk): string {
-  const { name, choice, transfer } = open;
+  const { name, choice, transfer, notes } = open;
   const { shape } = open.disk;
-  const gib = (shape.capacitySectors * SECTOR_SIZE) / 2 ** 30;
+  const size = sizeText(shape.capacitySectors * SECTOR_SIZE);
   return [
-    `disk    ${name} (${gib.toFixed(gib < 10 ? 2 : 0)} GiB, ${shape.readOnly ? 'read-only' : 'read-write'})`,
+    `disk    ${name} (${size}, ${shape.readOnly ? 'read-only' : 'read-write'})`,
+    ...notes.map((note) => `note    ${note}`),
     `mode    ${modeOf(open)}`,
     `engine  ${choice.engine}: ${choice.engineReason}`,
     ...(transfer === null ? [] : [`data    through ${transfer.name}`]),
@@ -28,15 +38,24 @@ function describe({ open, socket }: ServedDisk): string {
   ].join('\n');
 }
 
+/** A word as a shell reads it, its commas doubled as QEMU wants them in an option. */
+export function qemuWord(option: string, path: string): string {
+  const word = `${option}${quoteCommas(path)}`;
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
 /** How to attach them all to one guest. */
 function attachLines(disks: readonly ServedDisk[]): string {
-  const devices = disks.flatMap(({ socket }, i) => [
-    `-chardev socket,id=vloop${i},path=${socketName(socket)}`,
+  // A disk at an inherited socket has its front-end, or whoever passed the socket knows where it is.
+  const named = disks.flatMap(({ socket }) => (socket.path === null ? [] : [socket.path]));
+  if (named.length === 0) return '';
+  const devices = named.flatMap((path, i) => [
+    `-chardev ${qemuWord(`socket,id=vloop${i},path=`, path)}`,
     `-device vhost-user-blk-pci,chardev=vloop${i}`,
   ]);
   const options = ['-object memory-backend-memfd,id=mem,size=1G,share=on', ...devices];
   return [
-    `Attach ${disks.length === 1 ? 'it' : 'them'} to a guest (its memory has to be shared):`,
+    `Attach ${named.length === 1 ? 'it' : 'them'} to a guest (its memory has to be shared):`,
     '',
     '  qemu-system-x86_64 -m 1G -machine q35,memory-backend=mem \\',
     `    ${options.join(' \\\n    ')}`,

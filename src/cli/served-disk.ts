@@ -152,6 +152,7 @@ export function newServer(
 /** Says in the log that the disk can be used, and how. */
 export function announced(served: ServedDisk): ServedDisk {
   served.log.info(servingFields(served), 'serving');
+  for (const note of served.open.notes) served.log.warn({ file: served.open.name }, note);
   served.emit('disk_attached');
   return served;
 }

@@ -4,7 +4,7 @@
  * removes its own on the way out.
  */
 import { closeSync, lstatSync, unlinkSync } from 'node:fs';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED } from '../../protocol/linux.ts';
+import { EACCES, EADDRINUSE, EAGAIN, ECONNREFUSED, ENOENT } from '../../protocol/linux.ts';
 import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import {
@@ -44,8 +44,15 @@ export function listenOn(path: string): ServerSocket {
     removeStaleSocket(path);
     fd = listenAt(path);
   }
-  if (fd < 0) throw new SocketError(`socket ${path}: cannot listen (${errnoName(fd)})`);
+  if (fd < 0) throw new SocketError(`socket ${path}: ${listenRefusal(path, fd)}`);
   return { fd, kind: 'listening', path };
+}
+
+function listenRefusal(path: string, errno: number): string {
+  const place = path.includes('/') ? path.slice(0, path.lastIndexOf('/') + 1) : 'this directory';
+  if (errno === -ENOENT) return `there is no directory ${place}`;
+  if (errno === -EACCES) return `not allowed to make it in ${place}`;
+  return `cannot listen (${errnoName(errno)})`;
 }
 
 function removeStaleSocket(path: string): void {

@@ -137,6 +137,23 @@ test('the friendly form says where the disk is and how to attach it', async () =
   }
 });
 
+test('a qcow2 file is served raw, whole blocks of it, and warned of', async () => {
+  writeFileSync(disk.image, Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(4100)]));
+  const vloop = await VloopProcess.serving({
+    args: ['serve', disk.image, `--socket-path=${disk.socket}`],
+  });
+  try {
+    await eventually('words', 15_000, () => vloop.stdout.includes('share=on') || undefined);
+    expect(vloop.stdout).toMatch(
+      /^disk .* \(4 KiB, read-write\)\nnote .* qcow2 image, and is served/,
+    );
+    expect(vloop.stdout).toMatch(/^note +the last 8 bytes are left out/m);
+    expect(vloop.log('serving')[0]).toMatchObject({ sizeBytes: 4096 });
+  } finally {
+    await vloop.kill();
+  }
+});
+
 test('the log says what is served and why it is direct or not', async () => {
   await disk.startVloop(['--direct-io=off', '--num-queues=3', '--block-size=4096']);
   expect(disk.vloop.log('serving')[0]).toMatchObject({

@@ -3,7 +3,7 @@
  */
 import { closeSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { acceptConnection, connectTo, listenAt } from '../../src/sys/unix-socket.ts';
 import { BusyFrontEnd } from '../support/busy-frontend-process.ts';
@@ -141,7 +141,7 @@ describe('sockets', () => {
     ]);
     expect([missing.status, missing.stderr]).toEqual([
       1,
-      `vloop: socket ${nowhere}: cannot listen (ENOENT)\n`,
+      `vloop: socket ${nowhere}: there is no directory ${dirname(nowhere)}/\n`,
     ]);
   });
 });

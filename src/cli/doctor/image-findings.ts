@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { chooseEngine } from '../../backing/choose-engine.ts';
+import { imageNotes } from '../../backing/image-notes.ts';
 import { BackingError, type OpenBacking, openBacking } from '../../backing/open-backing.ts';
 import type { Finding } from '../../control/schema/doctor-report.ts';
 import { closeFile, inspectFile } from '../../sys/block-file.ts';
@@ -75,7 +76,11 @@ export function imageFindings(path: string, machine: MachineFacts): Finding[] {
     return [{ subject: 'image', level: 'problem', says: error.message, means }];
   }
   try {
-    return [...fileFindings(backing, machine), lockFinding(lockHolders(path))];
+    return [
+      ...fileFindings(backing, machine),
+      ...imageNotes(path, backing.settings).map(noteFinding),
+      lockFinding(lockHolders(path)),
+    ];
   } finally {
     closeFile(backing.fd);
   }
@@ -126,6 +131,11 @@ function fileFindings(backing: OpenBacking, { uring, aio }: MachineFacts): Findi
       means: choice.pathReason,
     },
   ];
+}
+
+function noteFinding(note: string): Finding {
+  const [says, means] = note.split(/ [(](.*)[)]$/);
+  return { subject: 'content', level: 'note', says: says!, means: means ?? 'nothing else is lost' };
 }
 
 const refusal = (what: string, attempt: Attempt) =>

@@ -9,6 +9,7 @@ import {
   keyOfOption,
   withPaths,
 } from '../../control/schema/disk-config.ts';
+import type { DiskStatus } from '../../control/schema/disk-status.ts';
 import { type OptionName, type OptionRow, optionTable } from '../../control/schema/options.ts';
 import { typedOption } from '../disk-config.ts';
 import { OptionsError } from '../option-values.ts';
@@ -75,6 +76,16 @@ export function diskOfArguments({ words, values }: VerbArgs): DiskConfig {
   return withPaths({ ...place, ...Object.fromEntries(disk) }, (path) => resolve(path));
 }
 
+/** On stderr, as losetup says it: the log of the disk has it too, but who looks there. */
+async function sayNotes({ back_file, transfer, ...status }: DiskStatus): Promise<void> {
+  if (back_file === null || transfer !== null) return;
+  const { imageNotes } = await import('../../backing/image-notes.ts');
+  const { offset: offsetBytes, size_limit: sizeLimitBytes, block_size: blockSizeBytes } = status;
+  for (const note of imageNotes(back_file, { offsetBytes, sizeLimitBytes, blockSizeBytes })) {
+    process.stderr.write(`vloop: ${back_file}: ${note}\n`);
+  }
+}
+
 export const attachVerb: Verb = {
   summary: 'serve a disk from a process of its own, in the background',
   words: '[FILE]',
@@ -92,6 +103,7 @@ export const attachVerb: Verb = {
   async run(args) {
     const disk = diskOfArguments(args);
     const status = await withAttacher((attacher) => attacher.attach(disk));
+    await sayNotes(status);
     const socket = args.values['show'] === true ? `${status.socket}\n` : '';
     process.stdout.write(`${status.name}\n${socket}`);
     return 0;
