@@ -143,6 +143,13 @@ test('quiesce, resume and resize say what they did', async () => {
   });
 });
 
+test('set says what it has set, and what came of it', async () => {
+  expect(await vloop('set', 'a.img', '--direct-io=off', '--autoclear=off')).toMatchObject({
+    status: 0,
+    stdout: 'a.img: autoclear off, direct-io off (switched off)\n',
+  });
+});
+
 test('rpc calls any method', async () => {
   const { status, stdout } = await vloop('rpc', 'disk_get_status', '{"disk": "a.img"}');
   expect(status).toBe(0);
@@ -152,7 +159,20 @@ test('rpc calls any method', async () => {
 test.each<[string[], number, RegExp]>([
   [['status'], 2, /^vloop: status: expected DISK, got 0 words\n$/],
   [['status', 'nope'], 1, /^vloop: nope: no such disk; there are: .*a\.img.*\n$/],
-  [['resume', 'a.img'], 1, /^vloop: the disk does not stand still\n$/],
+  [['resume', 'a.img'], 1, /^vloop: a\.img: the disk does not stand still\n$/],
+  [['set', 'a.img'], 2, /^vloop: set: which setting\? \(see vloop set --help\)\n$/],
+  [
+    ['set', 'a.img', '--block-size=3'],
+    2,
+    /^vloop: --block-size=3: expected one of 512, 1024, 2048, 4096\n$/,
+  ],
+  [['set', 'a.img', '--autoclear=maybe'], 2, /^vloop: --autoclear=maybe: expected on or off\n$/],
+  [['set', 'a.img', '--read-only=on'], 1, /^vloop: a\.img: --read-only=on: the disk is writable/],
+  [
+    ['change-file', 'a.img', 'b.img'],
+    1,
+    /^vloop: a\.img: the disk is writable: .*; --quiesced does/,
+  ],
   [
     ['list', '--output=size,wat'],
     2,
@@ -164,7 +184,11 @@ test.each<[string[], number, RegExp]>([
     /^vloop: Unknown option '--frobnicate' \(see vloop list --help\)\n$/,
   ],
   [['quiesce', 'a.img', '--timeout-ms=soon'], 2, /^vloop: --timeout-ms=soon: expected a number/],
-  [['quiesce', 'a.img', '--timeout-ms=0'], 1, /^vloop: params\.timeout_ms=0: it must be >= 1\n$/],
+  [
+    ['quiesce', 'a.img', '--timeout-ms=0'],
+    2,
+    /^vloop: --timeout-ms=0: expected a number from 1 to 20000\n$/,
+  ],
   [['rpc', 'disk_get_status', 'a.img'], 2, /^vloop: rpc: a\.img: expected params as JSON/],
   [
     ['rpc', 'disk_frobnicate'],

@@ -3,11 +3,14 @@
  * command. What the method answers is printed as lines, or as JSON.
  */
 import { resolve } from 'node:path';
+import { ControlError } from '../../control/controlled-disk.ts';
 import type { JsonSchema } from '../../control/schema/json-schema.ts';
 import { type DiskMethodName, methods } from '../../control/schema/methods.ts';
 import { bytesOf, OptionsError } from '../option-values.ts';
 import { pickDisk, withDisks } from './processes.ts';
 import type { Verb, VerbArgs, VerbOptions } from './verb.ts';
+
+type Answered = Readonly<Record<string, unknown>> | null;
 
 interface DiskVerb {
   /** Params that are words behind the disk, in order; the others are options. */
@@ -17,7 +20,7 @@ interface DiskVerb {
   /** Params that are paths, of this process's directory. */
   readonly paths?: readonly string[];
   /** Sentences for people about what was done. */
-  readonly says?: (result: Readonly<Record<string, unknown>> | null, disk: string) => string;
+  readonly says?: (result: Answered, disk: string, asked: readonly string[]) => string;
 }
 
 /** The type behind a param: `anyOf` takes the first that is not null. */
@@ -48,7 +51,7 @@ function optionsOf(params: JsonSchema, { words = [], switches = false }: DiskVer
 
 /** The value of a param from its text; what the text means depends on the schema. Throws OptionsError. */
 function paramOf(key: string, text: string | boolean, schema: JsonSchema): unknown {
-  const { type, enum: values } = plain(schema);
+  const { type, enum: values, minimum = 0, maximum } = plain(schema);
   if (typeof text === 'boolean') return text;
   const name = `--${key.replaceAll('_', '-')}`;
   if (values !== undefined) {
@@ -57,9 +60,11 @@ function paramOf(key: string, text: string | boolean, schema: JsonSchema): unkno
     throw new OptionsError(`${name}=${text}: expected one of ${values.map(wordOf).join(', ')}`);
   }
   if (type === 'integer') {
-    const bytes = bytesOf(text);
-    if (!Number.isNaN(bytes)) return bytes;
-    throw new OptionsError(`${name}=${text}: expected a number, as 4096, 64M or 1GiB`);
+    const number = bytesOf(text);
+    if (number >= minimum && number <= (maximum ?? Number.MAX_SAFE_INTEGER)) return number;
+    const form = 'a number, as 4096, 64M or 1GiB';
+    const expected = maximum === undefined ? form : `a number from ${minimum} to ${maximum}`;
+    throw new OptionsError(`${name}=${text}: expected ${expected}`);
   }
   if (type === 'array') return text.split(',');
   if (type !== 'boolean') return text;
@@ -98,6 +103,27 @@ function lines(result: unknown): string {
     .join('');
 }
 
+/** A refusal names params as methods have them; who typed options reads options. And it says of which disk. */
+function refusalOf(
+  error: ControlError,
+  disk: string,
+  params: JsonSchema,
+  switches: boolean,
+): ControlError {
+  let text = error.message;
+  for (const [key, schema] of Object.entries(params.properties ?? {})) {
+    const option = `--${key.replaceAll('_', '-')}`;
+    if (switches) {
+      text = text.replaceAll(`${key}=true`, `${option}=on`);
+      text = text.replaceAll(`${key}=false`, `${option}=off`);
+    } else if (plain(schema).type === 'boolean') text = text.replaceAll(`${key}=true`, option);
+    // An option's own dashes keep it from being found again.
+    text = text.replaceAll(new RegExp(`(?<![-\\w])${key}=`, 'g'), `${option}=`);
+  }
+  const named = text.startsWith(disk) ? text : `${disk}: ${text}`;
+  return new ControlError(error.code, named);
+}
+
 /** The verb for a method of one disk. */
 export function diskVerb(method: DiskMethodName, more: DiskVerb = {}): Verb {
   const { words = [], paths = [], says } = more;
@@ -108,16 +134,25 @@ export function diskVerb(method: DiskMethodName, more: DiskVerb = {}): Verb {
     options: optionsOf(params, more),
     async run(args) {
       const given = paramsOf(args, words, params);
+      if (more.switches === true && Object.keys(given).length === 0) {
+        throw new OptionsError('set: which setting? (see vloop set --help)');
+      }
       for (const key of paths) if (key in given) given[key] = resolve(String(given[key]));
       const { result, name } = await withDisks(async (disks) => {
         const { status, client } = pickDisk(disks, args.words[0]!);
-        const answer = await client.callAny(method, { ...given, disk: status.name });
-        return { result: answer, name: status.name };
+        try {
+          const answer = await client.callAny(method, { ...given, disk: status.name });
+          return { result: answer, name: status.name };
+        } catch (error) {
+          if (!(error instanceof ControlError)) throw error;
+          throw refusalOf(error, status.name, params, more.switches === true);
+        }
       });
-      const record = result as Readonly<Record<string, unknown>> | null;
+      const record = result as Answered;
       if (args.values['json'] === true) {
         process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-      } else if (says !== undefined) process.stdout.write(`${says(record, name)}\n`);
+      } else if (says !== undefined)
+        process.stdout.write(`${says(record, name, Object.keys(given))}\n`);
       else process.stdout.write(lines(result));
       return 0;
     },

@@ -12,6 +12,7 @@ import { installDiscoveryVerb } from './install-discovery.ts';
 import { listVerb } from './list.ts';
 import { rpcVerb } from './rpc.ts';
 import { loadConfigVerb, saveConfigVerb } from './save-config.ts';
+import { settingsText } from './settings-text.ts';
 import { statsVerb } from './stats.ts';
 import { topVerb } from './top.ts';
 import { traceVerb } from './trace.ts';
@@ -27,7 +28,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
         ? `${disk}: ${result!['size']} bytes, as before`
         : `${disk}: ${result!['old_size']} → ${result!['size']} bytes`,
   }),
-  set: diskVerb('disk_set_status', { switches: true }),
+  set: diskVerb('disk_set_status', { switches: true, says: settingsText }),
   'change-file': diskVerb('disk_change_file', {
     words: ['file'],
     paths: ['file'],
