@@ -1,5 +1,5 @@
 // vloop as a library: this program serves a disk, says what happens to it, and ends the disk when it is told to.
-//   npm install vloop && node library.mjs disk.img disk.sock
+//   npm install vloop && node library.mjs disk.img disk.sock    (in a clone: make build, once, instead of the install)
 import { createDisk } from 'vloop';
 
 const say = (text) => process.stdout.write(`${text}\n`);
