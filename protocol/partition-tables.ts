@@ -20,6 +20,9 @@ export const MBR_DISK_ID_OFFSET = 440;
 export const MBR_RECORDS_OFFSET = 446;
 export const MBR_RECORDS = 4;
 
+/** Linux has minors for so many partitions of a disk, beside the disk itself (DISK_MAX_PARTS, block/partitions). */
+export const LINUX_PARTITIONS_MAX = 255;
+
 /** CHS, LBA and Linux's own: a chain of logical partitions. */
 export const MBR_TYPES_EXTENDED: readonly number[] = [0x05, 0x0f, 0x85];
 /** The whole disk belongs to a GPT. */

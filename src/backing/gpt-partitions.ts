@@ -9,6 +9,7 @@ import {
   GPT_TYPE_NAMES,
   gptHeader,
   gptPartitionEntry,
+  LINUX_PARTITIONS_MAX,
 } from '../../protocol/partition-tables.ts';
 import { viewOf } from './mbr-records.ts';
 import type { Partition, PartitionTable, ReadableDisk } from './partition.ts';
@@ -16,8 +17,6 @@ import type { Partition, PartitionTable, ReadableDisk } from './partition.ts';
 /** 128 entries of 128 bytes are usual, and what all tools write. */
 const ENTRIES_BYTES_MAX = 256 * 1024;
 const ENTRY_BYTES_MAX = 4096;
-/** Linux has minors for so many partitions of a disk. */
-const PARTITIONS_MAX = 256;
 const NAME_CHARACTERS = 36;
 
 interface Header {
@@ -100,7 +99,7 @@ function partitionsOf(
   const view = viewOf(entries);
   const { at } = gptPartitionEntry;
   const partitions: Partition[] = [];
-  for (let index = 0; index < Math.min(entryCount, PARTITIONS_MAX); index++) {
+  for (let index = 0; index < Math.min(entryCount, LINUX_PARTITIONS_MAX); index++) {
     const entry = index * entryBytes;
     const type = guidOf(view, entry + at.PartitionTypeGUID);
     const first = Number(view.getBigUint64(entry + at.StartingLBA, true));

@@ -11,16 +11,17 @@ import {
 } from '../../protocol/partition-tables.ts';
 
 export const MBR_BYTES = 512;
+export const BOOTABLE = 0x80;
 
 export interface MbrRecord {
   readonly type: number;
-  readonly bootable: boolean;
+  readonly bootIndicator: number;
   readonly firstBlock: number;
   readonly blockCount: number;
 }
 
-/** The four records of a sector that has the signature; null: it is none, or boot code of a file system. */
-export function recordsOf(sector: Uint8Array): readonly MbrRecord[] | null {
+/** The four records of a link; null: it has no signature. */
+export function linkRecordsOf(sector: Uint8Array): readonly MbrRecord[] | null {
   if (sector.length < MBR_BYTES) return null;
   const view = viewOf(sector);
   if (view.getUint16(MBR_SIGNATURE_OFFSET, true) !== MBR_SIGNATURE) return null;
@@ -28,16 +29,21 @@ export function recordsOf(sector: Uint8Array): readonly MbrRecord[] | null {
   const records: MbrRecord[] = [];
   for (let slot = 0; slot < MBR_RECORDS; slot++) {
     const record = MBR_RECORDS_OFFSET + slot * sizeBytes;
-    const indicator = view.getUint8(record + at.BootIndicator);
-    if (indicator !== 0 && indicator !== 0x80) return null;
     records.push({
       type: view.getUint8(record + at.OSType),
-      bootable: indicator === 0x80,
+      bootIndicator: view.getUint8(record + at.BootIndicator),
       firstBlock: view.getUint32(record + at.StartingLBA, true),
       blockCount: view.getUint32(record + at.SizeInLBA, true),
     });
   }
   return records;
+}
+
+/** Those of a disk's first sector; null: it has none, or boot code of a file system in their place. */
+export function recordsOf(sector: Uint8Array): readonly MbrRecord[] | null {
+  const records = linkRecordsOf(sector);
+  const known = records?.every(({ bootIndicator }) => [0, BOOTABLE].includes(bootIndicator));
+  return known === true ? records : null;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

@@ -8,6 +8,7 @@ import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
 import {
   closeFile,
   type FileFacts,
+  fileKind,
   inspectFile,
   lockFile,
   openFile,
@@ -68,6 +69,7 @@ function openOrExplain(path: string, open: () => number, readOnly = false): numb
   try {
     return open();
   } catch (error) {
+    if (error instanceof BackingError) throw error;
     const code = errorCode(error);
     const advice =
       code === 'ENOENT'
@@ -122,11 +124,11 @@ export function lockBacking(
   }
 }
 
-function requireDiskKind(facts: FileFacts, path: string): 'regular' | 'block' {
-  if (facts.kind === 'regular' || facts.kind === 'block') return facts.kind;
+function requireDiskKind({ kind }: Pick<FileFacts, 'kind'>, path: string): 'regular' | 'block' {
+  if (kind === 'regular' || kind === 'block') return kind;
   throw new BackingError(
     'EINVAL',
-    `backing file ${path}: it is a ${facts.kind === 'directory' ? 'directory' : 'special file'}, expected a regular file or a block device`,
+    `backing file ${path}: it is a ${kind === 'directory' ? 'directory' : 'special file'}, expected a regular file or a block device`,
   );
 }
 
@@ -176,10 +178,23 @@ function decide(
   });
 }
 
+/** Opens what can back a disk. Throws BackingError. */
+export function openBackingFile(path: string, readOnly: boolean): number {
+  return openOrExplain(
+    path,
+    () => {
+      // Opening a pipe would wait for its other end.
+      requireDiskKind({ kind: fileKind(path) }, path);
+      return openFile(path, { readOnly, direct: false });
+    },
+    readOnly,
+  );
+}
+
 /** Opens, locks and inspects. Throws BackingError; closes everything it opened when it does. */
 export function openBacking(options: BackingOptions): OpenBacking {
   const { path, readOnly, settings } = options;
-  let fd = openOrExplain(path, () => openFile(path, { readOnly, direct: false }), readOnly);
+  let fd = openBackingFile(path, readOnly);
   try {
     const facts = inspectFile(fd, path);
     const kind = requireDiskKind(facts, path);

@@ -2,18 +2,21 @@
  * The partitions of a served disk, and `--partition`: one of a file's partitions as a disk of its own, which is an
  * offset and a size limit taken from the table when the disk starts. Loaded when somebody asks.
  */
-import { open as openPath } from 'node:fs/promises';
-import { BackingError } from '../backing/open-backing.ts';
+import { read } from 'node:fs';
+import { promisify } from 'node:util';
+import { BackingError, openBackingFile } from '../backing/open-backing.ts';
 import type { Partition, PartitionTable, ReadableDisk } from '../backing/partition.ts';
 import { readPartitionTable } from '../backing/partition-table.ts';
 import { ControlError } from '../control/controlled-disk.ts';
 import type { DiskPartitions } from '../control/schema/disk-partitions.ts';
 import { BLOCK_SIZES } from '../loop/geometry.ts';
-import { fileSizeBytes } from '../sys/block-file.ts';
+import { closeFile, fileSizeBytes } from '../sys/block-file.ts';
 import { requireFile } from './change-disk.ts';
 import { withGuestBytes } from './guest-bytes.ts';
 import type { DiskOptions } from './options.ts';
 import type { ServedDisk } from './served-disk.ts';
+
+const readFile = promisify(read);
 
 /** A partition as the control plane shows it: bytes, counted from the disk's start. */
 function shown(partition: Partition, diskBytes: number): DiskPartitions['partitions'][number] {
@@ -48,24 +51,25 @@ async function withFile<T>(
   blockSizeBytes: number,
   use: (file: ReadableDisk) => Promise<T>,
 ): Promise<T> {
+  const fd = openBackingFile(path, true);
   try {
-    const file = await openPath(path);
-    try {
-      const sizeBytes = fileSizeBytes(file.fd);
-      const read = async (at: number, lengthBytes: number) => {
+    const sizeBytes = fileSizeBytes(fd);
+    return await use({
+      sizeBytes,
+      blockSizeBytes,
+      async read(at, lengthBytes) {
         const buffer = Buffer.alloc(lengthBytes);
-        const { bytesRead } = await file.read(buffer, 0, lengthBytes, at);
+        const { bytesRead } = await readFile(fd, buffer, 0, lengthBytes, at);
         return buffer.subarray(0, bytesRead);
-      };
-      return await use({ sizeBytes, blockSizeBytes, read });
-    } finally {
-      await file.close();
-    }
+      },
+    });
   } catch (error) {
     if (error instanceof BackingError) throw error;
     const { code = 'EIO' } = error as NodeJS.ErrnoException;
     const reason = error instanceof Error ? error.message : String(error);
     throw new BackingError(code, `--partition: backing file ${path}: ${reason}`);
+  } finally {
+    closeFile(fd);
   }
 }
 

@@ -3,6 +3,7 @@
  * the value and what was expected.
  */
 import { cpus as machineCpus } from 'node:os';
+import { LINUX_PARTITIONS_MAX } from '../../protocol/partition-tables.ts';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { type HttpAddress, parseHttpAddress } from '../control/http-address.ts';
 import {
@@ -10,7 +11,6 @@ import {
   type OptionName,
   type OptionRow,
   optionTable,
-  PARTITIONS_MAX,
 } from '../control/schema/options.ts';
 import { CPU_COUNT_MAX } from '../sys/scheduling.ts';
 
@@ -87,7 +87,7 @@ export function partitionNumber(values: Values): number | null {
     if (values[name] === undefined) continue;
     throw new OptionsError(`--partition and --${name} exclude each other`);
   }
-  return integer(values, 'partition', 1, PARTITIONS_MAX);
+  return integer(values, 'partition', 1, LINUX_PARTITIONS_MAX);
 }
 
 /** `0,2-3` → [0, 2, 3]. */

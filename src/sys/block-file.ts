@@ -2,7 +2,7 @@
  * What the kernel tells about a file that is to back a disk: kind, size, sectors, direct-I/O alignment,
  * file system; and the lock that keeps two disks from writing one file.
  */
-import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, type Stats, statfsSync, statSync } from 'node:fs';
 import {
   AT_EMPTY_PATH,
   BLKGETSIZE64,
@@ -116,16 +116,21 @@ function readsWithoutWaiting(fd: number): boolean {
   return result >= 0 || valueOrErrno(result) === -EAGAIN;
 }
 
+function kindOf(stat: Stats): FileKind {
+  if (stat.isFile()) return 'regular';
+  if (stat.isBlockDevice()) return 'block';
+  return stat.isDirectory() ? 'directory' : 'other';
+}
+
+/** Throws Node's own error (code, path) when there is no such file. */
+export function fileKind(path: string): FileKind {
+  return kindOf(statSync(path));
+}
+
 /** Reads what there is to know about an open file. */
 export function inspectFile(fd: number, path: string): FileFacts {
   const stat = fstatSync(fd);
-  const kind: FileKind = stat.isFile()
-    ? 'regular'
-    : stat.isBlockDevice()
-      ? 'block'
-      : stat.isDirectory()
-        ? 'directory'
-        : 'other';
+  const kind = kindOf(stat);
   const device = kind === 'block' ? blockDeviceSize(fd) : null;
   const buffer = new FixedBytes(statxLayout.sizeBytes);
   const answered = statxCall(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, buffer.address) >= 0;

@@ -2,17 +2,19 @@
  * Partitions of served disks: one of them exported as a disk of its own, under a verified load that must not touch a
  * byte outside it; the table of a disk through its offset, its mode and its transfer module; refusals.
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createDisk } from '../../src/cli/create-disk.ts';
 import { RpcClient } from '../../src/control/rpc-client.ts';
+import { mustRun } from '../support/bounded-process.ts';
 import { encrypted, xts } from '../support/encrypted-image.ts';
 import { noise } from '../support/image-content.ts';
 import { partitionedBytes, sfdiskDump } from '../support/partition-image.ts';
 import { ServedDisk } from '../support/served-disk.ts';
 import { loadRegion, VerifiedLoad } from '../support/verified-load.ts';
 import { VloopProcess } from '../support/vloop-process.ts';
+import { eventually } from '../support/waiting.ts';
 
 const MIB = 2 ** 20;
 let disk: ServedDisk;
@@ -87,6 +89,32 @@ describe('--partition', () => {
     expect(after).not.toHaveProperty('partition');
   });
 
+  test('stays where it is in an upgrade, and when the file is changed', async () => {
+    const content = filled('gpt');
+    const rpc = await start(content, '--partition=2');
+    const place = sfdiskDump('gpt')[1]!;
+    const lies = { size: place.sizeBytes, offset: place.offsetBytes, size_limit: place.sizeBytes };
+    rpc.close();
+    const { pid } = await disk.vloop.upgrade();
+    const next = await eventually('the new process at the control socket', 15_000, async () => {
+      const client = await RpcClient.connect(control()).catch(() => undefined);
+      if (client === undefined) return undefined;
+      const status = await client.call('disk_get_status', { disk: 'd' }).catch(() => undefined);
+      if (status?.pid === pid) return disk.own(client);
+      client.close();
+      return undefined;
+    });
+    expect(await next.call('disk_get_status', { disk: 'd' })).toMatchObject(lies);
+    const copy = join(disk.directory, 'copy.img');
+    writeFileSync(copy, content);
+    await next.call('disk_change_file', { disk: 'd', file: copy, quiesced: true });
+    const status = await next.call('disk_get_status', { disk: 'd' });
+    expect(status).toMatchObject({ ...lies, back_file: copy });
+    const config = await next.call('disk_get_config', { disk: 'd' });
+    expect(config).toMatchObject({ blk_file: copy, offset: place.offsetBytes });
+    expect(config).not.toHaveProperty('partition');
+  });
+
   test('is an option of the library', async () => {
     disk = new ServedDisk({ content: filled('gpt') });
     const partition = await createDisk({
@@ -117,7 +145,23 @@ describe('--partition', () => {
   });
 
   test.each([
-    [['--partition=0'], 'vloop: --partition=0: expected a number from 1 to 256\n'],
+    ['a pipe', [], /it is a special file, expected a regular file or a block device$/],
+    ['a pipe', ['--read-only'], /it is a special file/],
+    ['a pipe', ['--partition=1'], /it is a special file/],
+    ['a directory', ['--partition=1'], /it is a directory/],
+    ['nothing', ['--partition=1'], /no such file/],
+  ])('%s with %s is refused at once', async (what, args, line) => {
+    disk = new ServedDisk();
+    const path = join(disk.directory, 'x');
+    if (what === 'a pipe') await mustRun(['mkfifo', path], 15_000);
+    if (what === 'a directory') mkdirSync(path);
+    const { status, stderr } = await verb('serve', path, ...args);
+    expect(status).toBe(1);
+    expect(stderr.split('\n')[0]).toMatch(line);
+  });
+
+  test.each([
+    [['--partition=0'], 'vloop: --partition=0: expected a number from 1 to 255\n'],
     [['--partition=1', '--offset=1M'], 'vloop: --partition and --offset exclude each other\n'],
   ])('%s is a wrong command line', async (args, stderr) => {
     disk = new ServedDisk();
@@ -147,7 +191,8 @@ describe('the table of a disk', () => {
 
   test('behind an offset and a transfer module is what the guest sees', async () => {
     const offset = 3 * MIB + 512;
-    const plain = filled('gpt');
+    // The table and a little more: encrypting takes its time.
+    const plain = partitionedBytes('gpt').subarray(0, 2 * MIB);
     const image = Buffer.concat([noise(offset, 5), encrypted(plain, xts(KEY))]);
     disk = new ServedDisk({ content: image });
     const keyFile = join(disk.directory, 'key');
@@ -180,6 +225,9 @@ describe('the table of a disk', () => {
     expect(listed.stdout.trimEnd().split('\n')).toHaveLength(3);
     expect(listed.stderr).toMatch(/^vloop: d: the first table cannot be used .*checksum.*backup/);
     await rpc.call('disk_set_status', { disk: 'd', offset: MIB });
+    expect(await verb('list', '--partitions', 'd')).toEqual({
+      ...{ status: 0, stdout: '', stderr: 'vloop: d: it has no partition table\n' },
+    });
     expect(await rpc.call('disk_get_partitions', { disk: 'd' })).toEqual({
       ...{ table: null, id: null, damage: [], partitions: [] },
     });

@@ -37,8 +37,8 @@ async function isReadInBounds(bytes: Uint8Array): Promise<boolean> {
   ]);
   return (
     numbers.every((number) => Number.isFinite(number) && number >= 0) &&
-    (table?.partitions.length ?? 0) <= 4 * 256 &&
-    disk.reads <= 4 * 256 + 5 &&
+    (table?.partitions.length ?? 0) <= 255 &&
+    disk.reads <= 4 * (255 + 100) + 5 &&
     disk.bytesRead <= 2 ** 20
   );
 }

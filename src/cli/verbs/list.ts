@@ -125,18 +125,15 @@ export const listVerb: Verb = {
     const columns = columnsOf(args);
     const { text, complete } = await withDisks(async (found, silent) => {
       const disks = picked(args, found);
+      const heard = words.length > 0 || silent === 0;
+      if (values['partitions'] !== true) {
+        const rows = disks.map(({ status }) => status);
+        return { text: listing('disks', LIST_COLUMNS, columns, rows, values), complete: heard };
+      }
+      const { rows, complete } = await partitionRows(disks, words.length > 0);
       return {
-        text:
-          values['partitions'] === true
-            ? listing('partitions', PARTITION_COLUMNS, columns, await partitionRows(disks), values)
-            : listing(
-                'disks',
-                LIST_COLUMNS,
-                columns,
-                disks.map(({ status }) => status),
-                values,
-              ),
-        complete: words.length > 0 || silent === 0,
+        text: listing('partitions', PARTITION_COLUMNS, columns, rows, values),
+        complete: complete && heard,
       };
     });
     process.stdout.write(text);

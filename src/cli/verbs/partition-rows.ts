@@ -2,9 +2,13 @@
  * `vloop list --partitions`: the partitions of disks as rows, in partx's and lsblk's words. Places and sizes are bytes,
  * as in the other columns, so that they can stand behind `--offset` and `--size-limit`.
  */
+import { ControlError } from '../../control/controlled-disk.ts';
 import type { DiskPartitions } from '../../control/schema/disk-partitions.ts';
 import type { Columns } from './listing.ts';
 import type { FoundDisk } from './processes.ts';
+
+/** As long as a look at a disk takes, unless its storage hangs. */
+const READ_LIMIT_MS = 10_000;
 
 type Partition = DiskPartitions['partitions'][number];
 
@@ -29,20 +33,50 @@ export const PARTITION_COLUMNS: Columns<PartitionRow> = {
 
 export const PARTITION_COLUMNS_SHOWN = ['DISK', 'NR', 'START', 'SIZE', 'TYPE', 'NAME', 'PARTUUID'];
 
-/** Of all disks that have a file. What is wrong with a table is told on stderr. */
-export async function partitionRows(disks: readonly FoundDisk[]): Promise<PartitionRow[]> {
-  const rows: PartitionRow[] = [];
-  for (const { status, client } of disks) {
-    if (status.back_file === null) continue;
-    const disk = status.name;
-    const { table, damage, partitions } = await client.call('disk_get_partitions', { disk });
-    for (const sentence of damage) process.stderr.write(`vloop: ${disk}: ${sentence}\n`);
-    for (const row of partitions) {
-      if (row.problem !== null) {
-        process.stderr.write(`vloop: ${disk}: partition ${row.number}: ${row.problem}\n`);
-      }
-      rows.push({ ...row, disk, table });
+interface PartitionList {
+  readonly rows: readonly PartitionRow[];
+  /** No disk was left out. */
+  readonly complete: boolean;
+}
+
+const say = (disk: string, sentence: string) =>
+  process.stderr.write(`vloop: ${disk}: ${sentence}\n`);
+
+/** Null: the disk cannot be read, or its process does not answer, which costs the others nothing. */
+async function rowsOf(
+  { status, client }: FoundDisk,
+  named: boolean,
+): Promise<PartitionRow[] | null> {
+  const disk = status.name;
+  try {
+    const { table, damage, partitions } = await client.call(
+      'disk_get_partitions',
+      { disk },
+      READ_LIMIT_MS,
+    );
+    if (table === null && named) say(disk, 'it has no partition table');
+    for (const sentence of damage) say(disk, sentence);
+    for (const { number, problem } of partitions) {
+      if (problem !== null) say(disk, `partition ${number}: ${problem}`);
     }
+    return partitions.map((partition) => ({ ...partition, disk, table }));
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    say(disk, error.message);
+    return null;
   }
-  return rows;
+}
+
+/** Of all disks that have a file. What is wrong with a table is told on stderr; for `named` ones also that there is none. */
+export async function partitionRows(
+  disks: readonly FoundDisk[],
+  named: boolean,
+): Promise<PartitionList> {
+  const withFile = disks.filter(({ status }) => named || status.back_file !== null);
+  // All at once: one that hangs costs its time once.
+  const answers = await Promise.all(withFile.map((disk) => rowsOf(disk, named)));
+  return {
+    rows: answers.flatMap((rows) => rows ?? []),
+    complete: !answers.includes(null),
+  };
 }

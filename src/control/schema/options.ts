@@ -3,6 +3,7 @@
  * man page derive from this list. `--socket-path`, `--fd`, `--print-capabilities`, `--blk-file` and `--read-only`
  * are the back-end program conventions of vhost-user.rst, word for word.
  */
+import { LINUX_PARTITIONS_MAX } from '../../../protocol/partition-tables.ts';
 import { VIRTIO_BLK_ID_BYTES } from '../../../protocol/virtio-blk.ts';
 import { RANGES_MAX } from '../../blk/disk-shape.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../../log.ts';
@@ -12,8 +13,6 @@ import type { JsonSchema } from './json-schema.ts';
 /** KICK, CALL and ERR name a vring in eight bits. */
 export const QUEUES_MAX = 256;
 export const WORKERS_MAX = 64;
-/** Linux has no more minors for the partitions of a disk. */
-export const PARTITIONS_MAX = 256;
 export const POLL_US_MAX = 1000;
 export const CPU_LATENCY_US_MAX = 1000;
 /** What a disk may be called: it stands in tables, paths of metrics and shell words. */
@@ -172,7 +171,7 @@ export const optionTable = {
     value: 'N',
     meaning: 'the disk is this partition of the file, by its number in `vloop list --partitions`',
     scope: 'disk',
-    schema: count(1, PARTITIONS_MAX),
+    schema: count(1, LINUX_PARTITIONS_MAX),
   },
   autoclear: {
     value: null,

@@ -92,8 +92,35 @@ describe('a chain of logical partitions', () => {
     link.writeUInt32LE(1, SECOND_RECORD + 12);
     const disk = new BytesDisk(bytes);
     const read = await readPartitionTable(disk);
-    expect(read!.damage).toEqual(['the chain of logical partitions has more than 255 links']);
+    expect(read!.damage).toEqual(['there are more than 255 partitions']);
     expect(disk.reads).toBeLessThan(300);
+  });
+
+  test('that leads around without a partition ends, and is told', async () => {
+    const bytes = partitionedBytes('dos');
+    const link = bytes.subarray(EXTENDED_AT);
+    link.fill(0, 446, 510);
+    link[446 + 4] = 0x05;
+    link.writeUInt32LE(1, 446 + 12);
+    const disk = new BytesDisk(bytes);
+    const read = await readPartitionTable(disk);
+    expect(read!.damage).toEqual(['the chain of logical partitions has 100 links without one']);
+    expect(disk.reads).toBe(101);
+  });
+
+  test('keeps to what Linux takes: no garbage in the last records, any boot indicator', async () => {
+    const bytes = partitionedBytes('dos');
+    const link = bytes.subarray(EXTENDED_AT);
+    const whole = await table(bytes);
+    link[446] = 0x5a;
+    link[446 + 32 + 4] = 0x83;
+    link.writeUInt32LE(1, 446 + 32 + 8);
+    link.writeUInt32LE(0xfffffff, 446 + 32 + 12);
+    expect((await table(bytes))!.partitions).toEqual(whole!.partitions);
+    link.writeUInt32LE(1, 446 + 32 + 12);
+    const { partitions } = (await table(bytes))!;
+    expect(partitions.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(partitions[5]).toMatchObject({ offsetBytes: EXTENDED_AT + 512, sizeBytes: 512 });
   });
 
   test.each([
