@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 
 /** How long a pipe may be full that says so instead of blocking, before the line is lost. */
-const TRIES = 20;
+const TRIES = 100;
 const PAUSE_MS = 5;
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -40,8 +40,10 @@ export class LineSink {
     let at = 0;
     for (let tries = 0; tries < TRIES; ) {
       try {
-        at += this.#writeBytes(bytes.subarray(at));
+        const taken = this.#writeBytes(bytes.subarray(at));
+        at += taken;
         if (at >= bytes.length) break;
+        if (taken === 0) tries++;
       } catch (error) {
         // Before the first lost line only: a reader that hangs must not cost every line this time.
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || this.#lost > 0) break;

@@ -99,6 +99,7 @@ export function manPage(): string {
     ...section('ENVIRONMENT', [
       ...item(bold('VLOOP_RUN_DIR'), 'the run directory, where control sockets are'),
       ...item(bold('XDG_RUNTIME_DIR'), 'its subdirectory vloop is the run directory of a user'),
+      ...item(bold('NO_COLOR'), 'with any value: no colour in lines of the log'),
     ]),
     ...section('FILES', [
       ...item(italic('/run/vloop'), 'the run directory of root'),
