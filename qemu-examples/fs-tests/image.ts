@@ -3,11 +3,11 @@
  * no directory was given, the payload packed. What cannot be done here is an EnvironmentError with one line.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { mustRun, run } from '../../test/support/bounded-process.ts';
-import { EnvironmentError, type Suite, UsageError } from './cases.ts';
+import { EnvironmentError, UsageError } from './cases.ts';
 import type { RunOptions } from './options.ts';
 import type { TreeLists } from './plan.ts';
 
@@ -108,9 +108,19 @@ function readLists(folder: string): TreeLists {
   return { xfstests, blktests };
 }
 
-/** The guest's scripts, and for its suite the disk checker, as a tar archive, which QEMU shows as a disk. */
-export async function packPayload(path: string, suites: readonly Suite[]): Promise<void> {
-  await mustRun(['tar', '-C', join(HERE, 'guest'), '-cf', path, '.'], PACK_TIMEOUT_MS);
+/** Settings of xfstests as a shell takes them; values are in single quotes, which end at none of theirs. */
+export const settingsScript = (settings: RunOptions['settings']) =>
+  settings.map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`).join('');
+
+/** The guest's scripts, settings, and for its suite the disk checker, as a tar archive, which QEMU shows as a disk. */
+export async function packPayload(
+  path: string,
+  { suites, settings }: Pick<RunOptions, 'suites' | 'settings'>,
+): Promise<void> {
+  const folder = dirname(path);
+  writeFileSync(join(folder, 'settings.sh'), settingsScript(settings));
+  const scripts = ['-C', join(HERE, 'guest'), '.', '-C', folder, 'settings.sh'];
+  await mustRun(['tar', '-cf', path, ...scripts], PACK_TIMEOUT_MS);
   if (!suites.includes('checker')) return;
   const { status, stdout, stderr } = await run(
     ['bash', join(HERE, '../lib/disk-checker.sh')],

@@ -102,8 +102,10 @@ export class Machine {
     const evidence =
       this.#ending === null ? (await this.#hang(BOOT_TIMEOUT_MS / 1000)).evidence : undefined;
     this.#keep('boot.log', evidence ?? this.console);
+    const needs =
+      this.#setup.kernel === null ? '' : ' (what a kernel needs: qemu-examples/fs-tests/README.md)';
     throw new EnvironmentError(
-      `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}`,
+      `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}${needs}`,
     );
   }
 
@@ -232,10 +234,7 @@ export class Machine {
       const hang =
         line.kind === 'end' && ranOut(line.status) ? await this.#hang(patienceSeconds) : null;
       batch.take(line, hang?.debts);
-      if (hang !== null) {
-        this.#keep('hang.log', hang.evidence);
-        return batch.done;
-      }
+      if (hang !== null) return batch.done;
     }
   }
 
@@ -250,6 +249,7 @@ export class Machine {
     });
     const silent = `the guest has said nothing for ${seconds} s`;
     const words = this.side === 'vloop' ? debtsText(debts) : '';
+    this.#keep('hang.log', text);
     const ending = { verdict: 'hang' as const, reason: [silent, words].filter(Boolean).join('; ') };
     this.#ending = ending;
     return { ...ending, evidence: text, debts: words };

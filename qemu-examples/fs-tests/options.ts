@@ -20,7 +20,12 @@ export const optionTable = {
   group: {
     value: 'NAME',
     meaning:
-      "packaged, checker: all or quick; xfstests: its own groups (quick, auto, …); blktests: its device's cases",
+      "packaged, checker: all or quick; xfstests: its own, with commas (quick,rw,…); blktests: its device's cases",
+  },
+  set: {
+    value: 'NAME=VALUE',
+    meaning: 'a setting of xfstests, as MKFS_OPTIONS="-b 1024", MOUNT_OPTIONS; may be repeated',
+    several: true,
   },
   list: { value: 'FILE', meaning: 'tests to run, one a line; # begins a comment' },
   exclude: { value: 'NAMES', meaning: 'tests to leave out, with commas' },
@@ -60,6 +65,8 @@ export interface RunOptions {
   /** Null: what each suite has by default. */
   readonly fileSystems: readonly FileSystem[] | null;
   readonly group: string | null;
+  /** Settings of xfstests. */
+  readonly settings: ReadonlyArray<readonly [name: string, value: string]>;
   readonly listFile: string | null;
   /** Tests named one by one. */
   readonly tests: readonly string[];
@@ -107,6 +114,7 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
     suites: names(values, 'suite', SUITES) ?? ['packaged'],
     fileSystems: names(values, 'fs', FILE_SYSTEMS),
     group: text(values, 'group'),
+    settings: ((values.set as string[] | undefined) ?? []).map(setting),
     listFile: text(values, 'list'),
     tests: positionals,
     exclude: text(values, 'exclude')?.split(',') ?? [],
@@ -131,10 +139,26 @@ export function parseCommandLine(args: readonly string[]): RunOptions {
   if (options.modules !== null && options.kernel === null) {
     throw new UsageError('--modules belong to a kernel of yours: give it with --kernel=FILE');
   }
+  if (options.settings.length > 0 && !options.suites.includes('xfstests')) {
+    throw new UsageError('--set is for --suite=xfstests');
+  }
   if (options.suites.length > 1 && (options.listFile !== null || options.tests.length > 0)) {
     throw new UsageError('tests by name belong to one --suite');
   }
   return options;
+}
+
+/** What fs-tests itself decides: the disks, where they are mounted, and where results go. */
+const OWN_SETTINGS =
+  /^(FSTYP|TEST_DEV|TEST_DIR|SCRATCH_DEV|SCRATCH_DEV_POOL|SCRATCH_MNT|LOGWRITES_DEV|RESULT_BASE|HOST_OPTIONS|PATH)$/;
+
+function setting(text: string): [name: string, value: string] {
+  const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined || value.includes('\n')) {
+    throw new UsageError(`--set=${text}: expected NAME=VALUE, as MKFS_OPTIONS=-b 1024`);
+  }
+  if (OWN_SETTINGS.test(name)) throw new UsageError(`--set=${text}: fs-tests itself sets ${name}`);
+  return [name, value];
 }
 
 function text(values: Values, name: OptionName): string | null {

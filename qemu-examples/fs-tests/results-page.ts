@@ -28,7 +28,9 @@ function table(head: readonly string[], rows: ReadonlyArray<readonly string[]>):
 export function commandText(command: string): string {
   return command
     .replace(/(--(?:xfstests|blktests)-dir)[= ]\S+/g, (_, name: string) => `${name}=DIR`)
-    .replace(/--(?:output|list|kernel|qemu)[= ]\S*\//g, (text) => text.replace(/[= ].*/, '='))
+    .replace(/--(?:output|list|kernel|modules|qemu)[= ]\S*\//g, (text) =>
+      text.replace(/[= ].*/, '='),
+    )
     .replace(/ --output[= ]\S+/g, '');
 }
 

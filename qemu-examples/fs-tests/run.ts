@@ -29,6 +29,10 @@ export interface RunSetup {
 /** QEMU itself, and a vloop for each disk. */
 const MEMORY_BESIDE_MIB = 700;
 
+/** As a shell takes it. */
+const quoted = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 /** The disks that the suites' cases use; the pool is for btrfs. */
@@ -73,7 +77,7 @@ export async function runTests(setup: RunSetup, stop: AbortController): Promise<
   openResultsFolder(output);
   const known = await knownConditions(setup, { sides, guests, vcpus, roles });
   const payload = join(workFolder, 'payload.tar');
-  await packPayload(payload, options.suites);
+  await packPayload(payload, options);
   const { qemu, append, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
   const { accelerator, image } = setup;
   const journal = new Journal(output, known, plan);
@@ -129,7 +133,7 @@ async function knownConditions(
     ...(await hostConditions(workFolder, options.qemu)),
     ...{ accelerator, guests, vcpus, memoryMib, sides },
     image: image.recipe.trim().replaceAll('\n', ', '),
-    command: `fs-tests ${process.argv.slice(2).join(' ')}`,
+    command: ['fs-tests', ...process.argv.slice(2).map(quoted)].join(' '),
     cacheMode: ['direct I/O where the file takes it, write-back cache', ...vloop].join(', '),
     disks: disksText(roles),
   };

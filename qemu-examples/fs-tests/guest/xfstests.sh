@@ -37,6 +37,8 @@ if [[ $fs == btrfs ]]; then
 else
   export SCRATCH_DEV=$scratch
 fi
+# What the user set: MKFS_OPTIONS and the like.
+source /payload/settings.sh
 # A killed ./check leaves its files.
 rm -rf "$RESULT_BASE" /tmp/[0-9]*.*
 mkdir -p "$RESULT_BASE"

@@ -1,8 +1,10 @@
 /**
  * The command line of fs-tests: what is taken, and that what is not is refused with one line that says what was expected.
  */
+import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../../qemu-examples/fs-tests/cases.ts';
+import { settingsScript } from '../../../qemu-examples/fs-tests/image.ts';
 import {
   helpText,
   optionTable,
@@ -28,6 +30,14 @@ describe('what is asked', () => {
     expect(options.timeoutSeconds).toBe(60);
   });
 
+  test('settings of xfstests reach its shell as they are', () => {
+    const { settings } = parseCommandLine([
+      ...['--suite=xfstests', '--set=MKFS_OPTIONS=-b 1024', "--set=MOUNT_OPTIONS=-o x='$(y)'"],
+    ]);
+    const script = `${settingsScript(settings)}printf '%s|%s' "$MKFS_OPTIONS" "$MOUNT_OPTIONS"`;
+    expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' })).toBe("-b 1024|-o x='$(y)'");
+  });
+
   test('single tests by name', () => {
     const options = parseCommandLine(['--suite=xfstests', 'generic/001', 'generic/013']);
     expect(options.tests).toEqual(['generic/001', 'generic/013']);
@@ -46,6 +56,10 @@ describe('what is refused', () => {
     [['--output='], '--output= is empty'],
     [['--frobnicate'], "Unknown option '--frobnicate'"],
     [['--group=quick', 'generic/001'], '--group, --list and tests by name exclude each other'],
+    [['--set=MKFS_OPTIONS=-b 1024'], '--set is for --suite=xfstests'],
+    [['--suite=xfstests', '--set=MKFS_OPTIONS'], '--set=MKFS_OPTIONS: expected NAME=VALUE'],
+    [['--suite=xfstests', '--set=a b=c'], '--set=a b=c: expected NAME=VALUE'],
+    [['--suite=xfstests', '--set=TEST_DEV=/dev/vda'], 'fs-tests itself sets TEST_DEV'],
     [['--modules=/lib/modules/6.1'], '--modules belong to a kernel of yours'],
     [['--suite=xfstests,blktests', 'block/003'], 'tests by name belong to one --suite'],
   ])('%s', (args, sentence) => {

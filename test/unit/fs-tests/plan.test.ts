@@ -38,6 +38,13 @@ describe('xfstests', () => {
     ]);
   });
 
+  test('several groups are one list, in the tree’s order, each test once', () => {
+    expect(plan(['--suite=xfstests', '--fs=ext4', '--group=metadata,quick'])).toEqual([
+      ...['xfstests ext4 generic/001', 'xfstests ext4 generic/002', 'xfstests ext4 generic/003'],
+      'xfstests ext4 ext4/001',
+    ]);
+  });
+
   test('without anything asked the default list runs', () => {
     expect(plan(['--suite=xfstests', '--fs=btrfs'])).toEqual([
       'xfstests btrfs generic/001',
@@ -62,6 +69,7 @@ describe('xfstests', () => {
   test.each([
     [['--suite=xfstests', 'generic/999'], 'no test generic/999 in this tree of xfstests'],
     [['--suite=xfstests', '--group=quikc'], '--group=quikc: no test of this tree'],
+    [['--suite=xfstests', '--group=quick,nope'], 'no test of this tree of xfstests is in nope'],
     [['--suite=xfstests', '--fs=ext4', 'xfs/004'], 'nothing is left to run'],
     [['--suite=xfstests', '--exclude=generic/007'], '--exclude=generic/007: it is not among'],
     [['--suite=blktests', 'block/001'], 'no test block/001 in blktests for a disk'],

@@ -46,8 +46,8 @@ test('a page says what ran, what did not and why', () => {
 
 test('a command loses the paths of its machine and keeps the rest', () => {
   const command =
-    'fs-tests --fs=xfs --kernel=/a/b/bzImage --vloop=--workers=2 --output /tmp/y generic/013';
+    'fs-tests --fs=xfs --kernel=/a/b/bzImage --modules=/a/b/out --vloop=--workers=2 --output /tmp/y generic/013';
   expect(commandText(command)).toBe(
-    'fs-tests --fs=xfs --kernel=bzImage --vloop=--workers=2 generic/013',
+    'fs-tests --fs=xfs --kernel=bzImage --modules=out --vloop=--workers=2 generic/013',
   );
 });
