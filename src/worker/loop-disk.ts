@@ -5,29 +5,29 @@
  */
 
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
-import {
-  VIRTIO_BLK_F_CONFIG_WCE,
-  VIRTIO_BLK_F_DISCARD,
-  VIRTIO_BLK_F_FLUSH,
-  VIRTIO_BLK_F_WRITE_ZEROES,
-} from '../../protocol/virtio-blk.ts';
 import { VHOST_F_LOG_ALL } from '../../protocol/virtio-ring.ts';
 import { encodeConfigSpace } from '../blk/config-space.ts';
 import type { DiskShape } from '../blk/disk-shape.ts';
-import { hasFeature, isWriteThrough, offeredFeatures } from '../blk/features.ts';
+import { hasFeature, offeredFeatures } from '../blk/features.ts';
 import { answeredRequests, sumCounters } from '../loop/counters.ts';
 import type { IotlbUpdate } from '../memory/iotlb.ts';
-import { type MappedRegion, type RegionDescription, RegionTable } from '../memory/region-table.ts';
+import type { RegionDescription } from '../memory/region-table.ts';
 import { signalEventfd } from '../sys/eventfd.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import { DiskFreeze } from './disk-freeze.ts';
 import { DiskLog } from './disk-log.ts';
-import { canShrink, GuestRegions } from './guest-region.ts';
+import { DiskMemory } from './disk-memory.ts';
+import { DiskMode } from './disk-mode.ts';
 import { type InflightDescription, InflightMemory } from './inflight-memory.ts';
-import { KeptFiles } from './kept-files.ts';
 import type { LoopWorkers } from './loop-workers.ts';
 import type { VringStart, WorkerRequest } from './messages.ts';
-import { type DiskStand, type DiskState, decodeWord, encodeWord } from './session-state.ts';
+import {
+  type DiskStand,
+  type DiskState,
+  decodeWord,
+  encodeWord,
+  type RegionState,
+} from './session-state.ts';
 import type { LogPlace } from './shared-log.ts';
 
 /** What has to be had while any vring runs. */
@@ -53,33 +53,26 @@ export class LoopDisk {
 
   readonly freeze: DiskFreeze;
   readonly #workers: LoopWorkers;
-  readonly #onShrinkable: () => void;
   readonly #lease: DiskLease | null;
-  readonly #regions = new RegionTable(VHOST_USER_MAX_RAM_SLOTS);
-  readonly #mapped = new GuestRegions();
+  readonly #memory: DiskMemory;
   readonly #running = new Set<number>();
-  readonly #files = new KeptFiles();
   readonly #log: DiskLog;
-  #shape: DiskShape;
+  readonly #mode: DiskMode;
   #inflight: InflightMemory | null = null;
-  /** Workers have translations. */
-  #iotlbUsed = false;
-  #acked = 0n;
-  #writeback = true;
 
   constructor(shape: DiskShape, workers: LoopWorkers, { onShrinkable, lease }: LoopDiskOptions) {
-    this.#onShrinkable = onShrinkable;
     this.#lease = lease;
-    this.#shape = shape;
+    this.#mode = new DiskMode(shape, workers);
     this.features = offeredFeatures(shape);
     this.queueCount = shape.queueCount;
     this.#workers = workers;
+    this.#memory = new DiskMemory(workers, onShrinkable);
     this.freeze = new DiskFreeze(workers);
-    this.#log = new DiskLog(workers, () => hasFeature(this.#acked, VHOST_F_LOG_ALL));
+    this.#log = new DiskLog(workers, () => hasFeature(this.#mode.acked, VHOST_F_LOG_ALL));
   }
 
   get shape(): DiskShape {
-    return this.#shape;
+    return this.#mode.shape;
   }
 
   /**
@@ -87,12 +80,12 @@ export class LoopDisk {
    * flight are not looked at again.
    */
   async reshape(part: Partial<DiskShape>): Promise<void> {
-    this.#shape = { ...this.#shape, ...part };
-    await this.#setMode();
+    this.#mode.shape = { ...this.#mode.shape, ...part };
+    await this.#mode.tell();
   }
 
   get writeback(): boolean {
-    return this.#writeback;
+    return this.#mode.writeback;
   }
 
   /** Counters of all vrings since the disk was made, by name. */
@@ -106,66 +99,31 @@ export class LoopDisk {
   }
 
   configSpace(): Uint8Array {
-    return encodeConfigSpace(this.#shape, this.#writeback);
+    return encodeConfigSpace(this.#mode.shape, this.#mode.writeback);
   }
 
-  /** The driver's features decide about the cache mode and which requests are known. */
   async setFeatures(acked: bigint): Promise<void> {
-    const logChanged = hasFeature(acked ^ this.#acked, VHOST_F_LOG_ALL);
-    this.#acked = acked;
+    const logChanged = hasFeature(acked ^ this.#mode.acked, VHOST_F_LOG_ALL);
+    this.#mode.ack(acked);
     if (logChanged) await this.#log.tell();
-    // A driver that acked CONFIG_WCE and cannot flush starts with writeback = 0 (§5.2.5.2).
-    if (hasFeature(acked, VIRTIO_BLK_F_CONFIG_WCE) && !hasFeature(acked, VIRTIO_BLK_F_FLUSH)) {
-      this.#writeback = false;
-    }
-    await this.#setMode();
+    await this.#mode.tell();
   }
 
   async setWriteback(writeback: boolean): Promise<void> {
-    this.#writeback = writeback;
-    await this.#setMode();
+    this.#mode.writeback = writeback;
+    await this.#mode.tell();
   }
 
-  /** Maps regions and makes them known to every worker. null, or why not; then nothing has changed. */
   async addRegion(region: RegionDescription, fd: number): Promise<string | null> {
-    const mapped = this.#map(region, fd);
-    if (typeof mapped === 'string') return mapped;
-    await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [], add: [mapped] });
-    return null;
+    return await this.#memory.add(region, fd);
   }
 
-  /** Unmaps a region once no command in flight can touch it. null, or why not. */
   async removeRegion(region: RegionDescription): Promise<string | null> {
-    const mapped = this.#regions.find(region);
-    if (mapped === undefined) {
-      return `guest address=0x${region.guestAddress.toString(16)} size=${region.sizeBytes}: no such region`;
-    }
-    await this.#workers.askAll({ kind: 'changeRegions', removeSlots: [mapped.slot], add: [] });
-    this.#regions.remove(mapped.slot);
-    this.#unmap(mapped);
-    return null;
+    return await this.#memory.remove(region);
   }
 
-  /** SET_MEM_TABLE: the new table instead of the old one, or a reason and the old one gone as well. */
-  async replaceRegions(
-    regions: ReadonlyArray<{ readonly region: RegionDescription; readonly fd: number }>,
-  ): Promise<string | null> {
-    const old = this.#regions.regions;
-    this.#regions.clear();
-    const added = [];
-    let refusal: string | null = null;
-    for (const { region, fd } of regions) {
-      const mapped = this.#map(region, fd);
-      if (typeof mapped === 'string') {
-        refusal = mapped;
-        break;
-      }
-      added.push(mapped);
-    }
-    const removeSlots = old.map((region) => region.slot);
-    await this.#workers.askAll({ kind: 'changeRegions', removeSlots, add: added });
-    for (const region of old) this.#unmap(region);
-    return refusal;
+  async replaceRegions(regions: readonly RegionState[]): Promise<string | null> {
+    return await this.#memory.replace(regions);
   }
 
   /** How many requests in flight were taken up again, or why it cannot run. */
@@ -197,7 +155,7 @@ export class LoopDisk {
     if (typeof answer !== 'number') throw new Error(`stopVring ${index}: ${answer}`);
     this.#running.delete(index);
     // A driver that starts anew may have other tables; of the old ones the front-end says no more.
-    if (this.#running.size === 0) await this.#forgetIotlb();
+    if (this.#running.size === 0) await this.#memory.forgetIotlb();
     await this.#giveUpIfIdle();
     return answer;
   }
@@ -210,29 +168,12 @@ export class LoopDisk {
     await this.#askOwner(index, { kind: 'setEnabled', index, enabled });
   }
 
-  /** Puts a translation into the IOTLB. null, or why not. */
-  updateIotlb({ iova, sizeBytes, userAddress, access }: IotlbUpdate): string | null {
-    const region = this.#regions.findUser(userAddress, sizeBytes);
-    if (region === undefined) {
-      return `user address=0x${userAddress.toString(16)} size=${sizeBytes} is not inside one memory region`;
-    }
-    const offsetBytes = userAddress - region.userAddress;
-    const translation = { iova, sizeBytes, slot: region.slot, offsetBytes, access };
-    this.#iotlbUsed = true;
-    // Not awaited: what a worker is asked, it does in the order of the asking.
-    void this.#workers.askAll({ kind: 'updateIotlb', translation });
-    return null;
+  updateIotlb(update: IotlbUpdate): string | null {
+    return this.#memory.updateIotlb(update);
   }
 
-  /** Forgets translations of [start, end), once no command in flight uses them. */
   async invalidateIotlb(start: number, end: number): Promise<void> {
-    await this.#workers.askAll({ kind: 'invalidateIotlb', start, end });
-  }
-
-  async #forgetIotlb(): Promise<void> {
-    if (!this.#iotlbUsed) return;
-    this.#iotlbUsed = false;
-    await this.invalidateIotlb(0, Number.MAX_SAFE_INTEGER);
+    await this.#memory.invalidateIotlb(start, end);
   }
 
   /** The misses of a vring were answered, or their time is over. */
@@ -271,8 +212,7 @@ export class LoopDisk {
 
   /** Takes a dirty log. null, or why not. `ringsEnd`: where the logged rings end. */
   async setLog(place: LogPlace, fd: number, ringsEnd: number): Promise<string | null> {
-    const ends = this.#regions.regions.map((region) => region.guestAddress + region.sizeBytes);
-    return await this.#log.set(place, fd, Math.max(ringsEnd, ...ends));
+    return await this.#log.set(place, fd, Math.max(ringsEnd, this.#memory.endAddress));
   }
 
   /** The fd stays the session's, until it sets another one. */
@@ -293,32 +233,12 @@ export class LoopDisk {
   /** The front-end has gone: back to how the disk was before it came. */
   async reset(): Promise<void> {
     for (const index of [...this.#running]) await this.stopVring(index);
-    await this.#forgetIotlb();
+    await this.#memory.forgetIotlb();
     this.#replaceInflight(null);
     await this.#log.drop();
     await this.replaceRegions([]);
-    this.#acked = 0n;
-    this.#writeback = true;
-  }
-
-  /** Maps a region into the table, or says why not. Its file is kept open for a successor. */
-  #map(region: RegionDescription, fd: number): MappedRegion | string {
-    const refusal = this.#regions.refusal(region);
-    if (refusal !== null) return refusal;
-    if (canShrink(fd)) this.#onShrinkable();
-    const address = this.#mapped.map(region, fd);
-    if (typeof address === 'string') return address;
-    const mapped = this.#regions.add(region, address);
-    const failure = this.#files.keep(mapped, { region, fd });
-    if (failure === null) return mapped;
-    this.#regions.remove(mapped.slot);
-    this.#mapped.unmap(mapped.hostAddress);
-    return failure;
-  }
-
-  #unmap(mapped: MappedRegion): void {
-    this.#mapped.unmap(mapped.hostAddress);
-    this.#files.drop(mapped);
+    this.#mode.acked = 0n;
+    this.#mode.writeback = true;
   }
 
   // ── another process takes over ───────────────────────────────────────────────────────────────
@@ -326,9 +246,9 @@ export class LoopDisk {
   /** What the front-end has set up, for another process; the fds stay this disk's. */
   state(): DiskState {
     return {
-      features: encodeWord(this.#acked),
-      writeback: this.#writeback,
-      regions: this.#files.regions,
+      features: encodeWord(this.#mode.acked),
+      writeback: this.#mode.writeback,
+      regions: this.#memory.states,
       inflight: this.#inflight?.state ?? null,
       log: this.#log.state,
     };
@@ -339,9 +259,9 @@ export class LoopDisk {
     const { features, writeback, regions, inflight, log } = state;
     const acked = decodeWord(features);
     if ((acked & ~this.features) !== 0n) return `features ${features}: not all are offered here`;
-    this.#acked = acked;
-    this.#writeback = writeback;
-    await this.#setMode();
+    this.#mode.acked = acked;
+    this.#mode.writeback = writeback;
+    await this.#mode.tell();
     return (
       (await this.replaceRegions(regions)) ??
       (inflight === null ? null : this.setInflight(inflight.description, inflight.fd)) ??
@@ -354,29 +274,13 @@ export class LoopDisk {
     const vrings = await this.freeze.hold();
     if (typeof vrings === 'string') return vrings;
     const { figures, flushErrno } = this.#workers;
-    return { vrings, figures: figures.stand(), flushErrno, shape: this.#shape };
+    return { vrings, figures: figures.stand(), flushErrno, shape: this.#mode.shape };
   }
 
   /** Counts on from there, and remembers a flush that failed. */
   continueFrom({ figures, flushErrno }: DiskStand): void {
     this.#workers.figures.continueFrom(figures);
     this.#workers.flushErrno = flushErrno;
-  }
-
-  async #setMode(): Promise<void> {
-    const { capacitySectors, blockSizeBytes, readOnly, rangesMax } = this.#shape;
-    await this.#workers.askAll({
-      kind: 'setMode',
-      writeThrough: isWriteThrough(this.#acked, this.#writeback),
-      limits: {
-        capacitySectors,
-        blockSizeBytes,
-        readOnly,
-        rangesMax,
-        discard: hasFeature(this.#acked, VIRTIO_BLK_F_DISCARD),
-        writeZeroes: hasFeature(this.#acked, VIRTIO_BLK_F_WRITE_ZEROES),
-      },
-    });
   }
 
   /** Vrings are dealt to workers round-robin; each is owned by one for as long as it runs. */
