@@ -1,19 +1,22 @@
 /**
- * The messages about a device as a whole: its status, its reset, and its state for the other side of a
- * migration. Source: vhost-user.rst, VHOST_USER_SET_STATUS, RESET_DEVICE, SET_DEVICE_STATE_FD.
+ * The messages about a device as a whole: its config space, its status, its reset, and its state for the other side
+ * of a migration. Source: vhost-user.rst, VHOST_USER_GET_CONFIG, SET_STATUS, RESET_DEVICE, SET_DEVICE_STATE_FD.
  */
 import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
+import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import type { Message } from './message-decoder.ts';
-import { encodeU64Reply } from './message-encoder.ts';
+import { encodeReply, encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';
+import type { SessionFeatures } from './session-features.ts';
 import type { SessionPort } from './session-port.ts';
 import { SessionTransfer } from './session-transfer.ts';
-import type { AckedFeatures, SessionVrings } from './session-vrings.ts';
+import type { SessionVrings } from './session-vrings.ts';
 
 export class SessionDevice {
   readonly #port: SessionPort;
   readonly #vrings: SessionVrings;
-  readonly #features: AckedFeatures;
+  readonly #features: SessionFeatures;
   readonly #transfer: SessionTransfer;
   /** The virtio device status, as the front-end has told it last. */
   status = 0n;
@@ -21,7 +24,7 @@ export class SessionDevice {
   constructor(
     port: SessionPort,
     vrings: SessionVrings,
-    features: AckedFeatures,
+    features: SessionFeatures,
     sayRefused: (error: ProtocolError) => void,
   ) {
     this.#port = port;
@@ -38,6 +41,10 @@ export class SessionDevice {
   /** Carries a message out. The reply's bytes, or null when an acknowledgement is all there is. */
   async handle(row: MessageRow, { payload, fds }: Message): Promise<Uint8Array | null> {
     switch (row) {
+      case M.GET_CONFIG:
+        return encodeReply(row.code, readConfigRange(payload, this.#port.disk.configSpace()));
+      case M.SET_CONFIG:
+        return this.#setConfig(payload);
       case M.SET_DEVICE_STATE_FD:
         return this.#transfer.begin(payload, fds);
       case M.CHECK_DEVICE_STATE:
@@ -51,6 +58,16 @@ export class SessionDevice {
       default:
         throw new ProtocolError(`${row.name} is not served`);
     }
+  }
+
+  async #setConfig(payload: DataView): Promise<null> {
+    const writeback = writtenWriteback(payload);
+    if (this.#features.set && !this.#features.has(VIRTIO_BLK_F_CONFIG_WCE)) {
+      const { name } = M.SET_CONFIG;
+      throw new ProtocolError(`${name}: writeback without VIRTIO_BLK_F_CONFIG_WCE negotiated`);
+    }
+    await this.#port.disk.setWriteback(writeback);
+    return null;
   }
 
   /**
@@ -71,8 +88,7 @@ export class SessionDevice {
   async #reset(): Promise<null> {
     const { disk } = this.#port;
     await this.#vrings.reset();
-    this.#features.word = 0n;
-    this.#features.set = false;
+    this.#features.reset();
     this.status = 0n;
     await disk.setFeatures(0n);
     await disk.setWriteback(true);

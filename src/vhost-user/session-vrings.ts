@@ -12,45 +12,32 @@ import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-us
 import { vhostVringAddr, vhostVringState } from '../../protocol/vhost-user-payloads.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
-  VIRTIO_F_ACCESS_PLATFORM,
-  VIRTIO_F_IN_ORDER,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_VERSION_1,
-  VIRTIO_RING_F_EVENT_IDX,
-  VIRTIO_RING_F_INDIRECT_DESC,
   vringPackedDescEvent,
   vringUsedBytes,
 } from '../../protocol/virtio-ring.ts';
-import { hasFeature } from '../blk/features.ts';
-import {
-  invalidVringSize,
-  misalignedVring,
-  type VringAddresses,
-} from '../virtqueue/vring-config.ts';
-import { unseen, type VringStart } from '../worker/messages.ts';
+import { invalidVringSize, misalignedVring } from '../virtqueue/vring-config.ts';
+import { unseen } from '../worker/messages.ts';
 import type { VringStand, VringState } from '../worker/session-state.ts';
 import { encodeReply } from './message-encoder.ts';
 import { ProtocolError } from './protocol-error.ts';
+import type { SessionFeatures } from './session-features.ts';
 import type { SessionInband } from './session-inband.ts';
 import type { SessionPort } from './session-port.ts';
 import { SessionVring, type VringFd } from './session-vring.ts';
-
-/** The driver's features; `set` once SET_FEATURES has come. */
-export interface AckedFeatures {
-  word: bigint;
-  set: boolean;
-}
+import { SessionVringStart } from './session-vring-start.ts';
 
 export class SessionVrings {
   readonly #port: SessionPort;
-  readonly #features: AckedFeatures;
+  readonly #features: SessionFeatures;
   readonly #inband: SessionInband;
   readonly #vrings: SessionVring[];
+  readonly #starter: SessionVringStart;
 
-  constructor(port: SessionPort, features: AckedFeatures, inband: SessionInband) {
+  constructor(port: SessionPort, features: SessionFeatures, inband: SessionInband) {
     this.#port = port;
     this.#inband = inband;
     this.#features = features;
+    this.#starter = new SessionVringStart(port, features, inband);
     this.#vrings = Array.from(
       { length: port.disk.queueCount },
       (_, index) => new SessionVring(index),
@@ -74,7 +61,7 @@ export class SessionVrings {
   async reset(): Promise<void> {
     for (const vring of this.#vrings) {
       if (vring.started) await this.#port.disk.stopVring(vring.index);
-      this.#close(vring.replaceFd('kick', -1));
+      this.#starter.close(vring.replaceFd('kick', -1));
       vring.forget();
     }
   }
@@ -82,19 +69,9 @@ export class SessionVrings {
   /** Closes every eventfd; the vrings have been stopped. */
   closeFds(): void {
     for (const vring of this.#vrings) {
-      for (const which of ['kick', 'call', 'err'] as const) this.#close(vring.replaceFd(which, -1));
+      for (const which of ['kick', 'call', 'err'] as const)
+        this.#starter.close(vring.replaceFd(which, -1));
     }
-  }
-
-  #close(fd: number): void {
-    if (fd < 0) return;
-    this.#inband.release(fd);
-    this.#port.closeFd(fd);
-  }
-
-  /** Packed rings have other sizes, alignments and bases. */
-  get #packed(): boolean {
-    return hasFeature(this.#features.word, VIRTIO_F_RING_PACKED);
   }
 
   /** The index is checked at its full width, before anything narrows it (CVE-2020-10723). */
@@ -117,7 +94,7 @@ export class SessionVrings {
       return this.#getVringBase(row, vring);
     }
     if (row === M.SET_VRING_ENABLE) {
-      if (this.#features.set && !hasFeature(this.#features.word, VHOST_USER_F_PROTOCOL_FEATURES)) {
+      if (this.#features.set && !this.#features.has(VHOST_USER_F_PROTOCOL_FEATURES)) {
         throw new ProtocolError(`${row.name} without VHOST_USER_F_PROTOCOL_FEATURES negotiated`);
       }
       if (num > 1) throw new ProtocolError(`${row.name}: num=${num}, expected 0 or 1`);
@@ -125,12 +102,12 @@ export class SessionVrings {
       return null;
     }
     if (row === M.SET_VRING_NUM) {
-      const invalid = invalidVringSize(num, this.#packed);
+      const invalid = invalidVringSize(num, this.#features.packed);
       if (invalid !== null) throw new ProtocolError(`${row.name}: ${invalid}`);
       if (num !== vring.size) this.#refuseRunning(row, vring);
       vring.size = num;
     } else {
-      if (num > 0xffff && !this.#packed) {
+      if (num > 0xffff && !this.#features.packed) {
         throw new ProtocolError(`${row.name}: num=${num}, expected at most 65535`);
       }
       this.#refuseRunning(row, vring);
@@ -149,7 +126,7 @@ export class SessionVrings {
     const logged = this.#vrings.filter(({ logGuestAddress }) => logGuestAddress >= 0);
     const { sizeBytes } = vringPackedDescEvent;
     const ends = logged.map(({ size, logGuestAddress }) => {
-      return logGuestAddress + (this.#packed ? sizeBytes : vringUsedBytes(size));
+      return logGuestAddress + (this.#features.packed ? sizeBytes : vringUsedBytes(size));
     });
     return Math.max(0, ...ends);
   }
@@ -163,7 +140,7 @@ export class SessionVrings {
       avail: readAddress(row, payload, at.avail_user_addr),
       used: readAddress(row, payload, at.used_user_addr),
     };
-    const misaligned = misalignedVring(addresses, this.#packed);
+    const misaligned = misalignedVring(addresses, this.#features.packed);
     if (misaligned !== null) throw new ProtocolError(`${row.name}: ${misaligned}`);
     const old = vring.addresses;
     const same =
@@ -192,8 +169,8 @@ export class SessionVrings {
       vring.base = base < 0 ? unseen(base) : base;
       vring.started = false;
       vring.drained = !suspend && base >= 0;
-      this.#close(vring.replaceFd('kick', -1));
-      this.#close(vring.replaceFd('call', -1));
+      this.#starter.close(vring.replaceFd('kick', -1));
+      this.#starter.close(vring.replaceFd('call', -1));
       vring.named.kick = false;
       vring.named.call = false;
     }
@@ -222,10 +199,10 @@ export class SessionVrings {
     vring.named[which] = true;
     try {
       if (vring.started) await this.#port.disk.setVringFd(vring.index, which, fd);
-      else if (which === 'kick') await this.#startVring(row, vring);
+      else if (which === 'kick') await this.#starter.start(row, vring);
       else if (which === 'call' && fd >= 0) this.#port.disk.signal(fd);
     } finally {
-      this.#close(old);
+      this.#starter.close(old);
     }
     return null;
   }
@@ -237,76 +214,12 @@ export class SessionVrings {
     const num = payload.getUint32(vhostVringState.at.num, true);
     if (num !== 0) throw new ProtocolError(`${row.name}: num=${num}, expected 0`);
     if (!vring.started) {
-      this.#close(vring.replaceFd('kick', this.#inband.kickFd()));
-      await this.#startVring(row, vring);
+      this.#starter.close(vring.replaceFd('kick', this.#inband.kickFd()));
+      await this.#starter.start(row, vring);
     } else if (vring.fds.kick >= 0) {
       this.#port.disk.signal(vring.fds.kick);
     }
     return null;
-  }
-
-  /** Messages take the place of eventfds that the front-end has said nothing of. */
-  #standIn(vring: SessionVring): void {
-    if (!this.#inband.negotiated) return;
-    for (const which of ['call', 'err'] as const) {
-      if (vring.named[which] || vring.fds[which] >= 0) continue;
-      vring.fds[which] = this.#inband.standIn(vring.index, which);
-    }
-  }
-
-  /** A ring starts at SET_VRING_KICK itself, not at its first kick. */
-  async #startVring(row: MessageRow, vring: SessionVring): Promise<void> {
-    const { index, size, addresses, base, enabled } = vring;
-    const missing =
-      size === 0
-        ? 'size'
-        : addresses === null
-          ? 'addresses'
-          : hasFeature(this.#features.word, VIRTIO_F_VERSION_1)
-            ? null
-            : 'driver with VIRTIO_F_VERSION_1';
-    if (missing !== null || addresses === null) {
-      this.#close(vring.replaceFd('kick', -1));
-      throw new ProtocolError(`${row.name}: vring ${index} has no ${missing} yet`);
-    }
-    this.#standIn(vring);
-    const start = this.#startOf(vring, addresses);
-    const started = await this.#port.disk.startVring({ ...start, recover: !vring.drained });
-    if (typeof started === 'string') {
-      this.#close(vring.replaceFd('kick', -1));
-      throw new ProtocolError(`${row.name}: ${started}`);
-    }
-    vring.started = true;
-    const layout = this.#packed ? 'packed' : 'split';
-    this.#port.log('debug', { vring: index, layout, size, base, enabled }, 'vring started');
-    if (started > 0) {
-      this.#port.log(
-        'info',
-        { vring: index, requests: started },
-        'requests in flight taken up again',
-      );
-    }
-  }
-
-  #startOf(vring: SessionVring, addresses: VringAddresses): Omit<VringStart, 'recover'> {
-    const { index, size, base, enabled, fds } = vring;
-    const { word } = this.#features;
-    return {
-      index,
-      size,
-      addresses,
-      base,
-      enabled,
-      packed: this.#packed,
-      inOrder: hasFeature(word, VIRTIO_F_IN_ORDER),
-      eventIdx: hasFeature(word, VIRTIO_RING_F_EVENT_IDX),
-      indirect: hasFeature(word, VIRTIO_RING_F_INDIRECT_DESC),
-      translated: hasFeature(word, VIRTIO_F_ACCESS_PLATFORM),
-      kickFd: fds.kick,
-      callFd: fds.call,
-      errFd: fds.err,
-      logGuestAddress: vring.logGuestAddress,
-    };
   }
 
   // ── another process takes over ───────────────────────────────────────────────────────────────
@@ -328,15 +241,9 @@ export class SessionVrings {
 
   /** Starts the vrings that ran, where they stand, without serving them. null, or why not. */
   async startPaused(stands: readonly VringStand[]): Promise<string | null> {
-    for (const { index, base, broken } of stands) {
-      const vring = this.#vrings[index];
-      if (vring === undefined || vring.addresses === null) return `vring ${index} is not set up`;
-      vring.base = base;
-      const start = this.#startOf(vring, vring.addresses);
-      const ready = { ...start, enabled: false, recover: false, broken };
-      const started = await this.#port.disk.startVring(ready);
-      if (typeof started === 'string') return `vring ${index}: ${started}`;
-      vring.started = true;
+    for (const stand of stands) {
+      const refusal = await this.#starter.startPaused(this.#vrings[stand.index], stand);
+      if (refusal !== null) return refusal;
     }
     return null;
   }

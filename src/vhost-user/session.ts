@@ -1,31 +1,16 @@
-/**
- * The vhost-user session: one front-end from its first message to its last. A message is handled to
- * its end, draining included, before the next is looked at. Owns every fd it is given; knows sockets
- * and threads only through its port. Source: vhost-user.rst.
- */
-
-import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import {
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  vhostUserProtocolFeatures,
 } from '../../protocol/vhost-user.ts';
 import {
   vhostUserMessages as M,
   type MessageRow,
   requestName,
 } from '../../protocol/vhost-user-messages.ts';
-import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import {
-  ringFeatures,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_ACCESS_PLATFORM,
-  VIRTIO_F_IN_ORDER,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_VERSION_1,
-  VIRTIO_RING_F_EVENT_IDX,
-  VIRTIO_RING_F_INDIRECT_DESC,
 } from '../../protocol/virtio-ring.ts';
 import { hasFeature } from '../blk/features.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
@@ -35,47 +20,37 @@ import {
   type SessionState,
   type VringStand,
 } from '../worker/session-state.ts';
-import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import { getInflightFd, setInflightFd } from './inflight-messages.ts';
 import type { Message } from './message-decoder.ts';
-import { encodeReply, encodeU64Reply } from './message-encoder.ts';
+import { encodeU64Reply } from './message-encoder.ts';
 import { ProtocolError, refuseWith } from './protocol-error.ts';
-import { PROTOCOL_FEATURES, requireProtocolFeatures } from './protocol-features.ts';
+import { PROTOCOL_FEATURES } from './protocol-features.ts';
 import { singleRegion, tableRegions } from './region-messages.ts';
 import { SessionChannel } from './session-channel.ts';
 import { SessionDevice } from './session-device.ts';
+import { SessionFeatures } from './session-features.ts';
 import { SessionInband } from './session-inband.ts';
 import { SessionIotlb } from './session-iotlb.ts';
 import { SessionLog } from './session-log.ts';
 import type { SessionPort } from './session-port.ts';
-import { type AckedFeatures, SessionVrings } from './session-vrings.ts';
-
-/** What the ring was activated with; it cannot change while a vring runs. */
-const RING_LAYOUT_FEATURES = bitsToWord(
-  VIRTIO_RING_F_INDIRECT_DESC,
-  VIRTIO_RING_F_EVENT_IDX,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_IN_ORDER,
-  VIRTIO_F_ACCESS_PLATFORM,
-);
+import { SessionVrings } from './session-vrings.ts';
 
 /** The status of a message that was refused, in a reply that was asked for. */
 const NACK = 1n;
 
 export class Session {
   readonly #port: SessionPort;
-  readonly #features: AckedFeatures = { word: 0n, set: false };
+  readonly #features = new SessionFeatures();
   readonly #vrings: SessionVrings;
   readonly #log: SessionLog;
   readonly #iotlb: SessionIotlb;
-  #protocolFeatures = 0n;
   readonly #channel: SessionChannel;
   readonly #inband: SessionInband;
   readonly #device: SessionDevice;
 
   constructor(port: SessionPort) {
     this.#port = port;
-    const negotiated = (feature: number) => hasFeature(this.#protocolFeatures, feature);
+    const negotiated = (feature: number) => this.#features.negotiated(feature);
     this.#inband = new SessionInband(
       port,
       () => this.#channel.current,
@@ -96,10 +71,10 @@ export class Session {
    */
   async handle(message: Message): Promise<void> {
     const { row, needReply } = message;
-    const acks = needReply && hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    const acks = needReply && this.#features.negotiated(VHOST_USER_PROTOCOL_F_REPLY_ACK);
     try {
       if (row === null) throw new ProtocolError(`${requestName(message.request)} is not served`);
-      this.#requireFeature(row);
+      this.#features.requireFor(row);
       const reply = await this.#dispatch(row, message);
       this.#channel.announceConfig();
       if (reply !== null) this.#port.send(reply, row.replyFd ? message.fds : []);
@@ -151,9 +126,7 @@ export class Session {
   /** All there is of the session; the fds stay its own. */
   state(): SessionState {
     return {
-      features: encodeWord(this.#features.word),
-      featuresSet: this.#features.set,
-      protocolFeatures: encodeWord(this.#protocolFeatures),
+      ...this.#features.state,
       status: encodeWord(this.#device.status),
       configStale: this.#channel.configStale,
       channelFd: this.#channel.fd,
@@ -164,12 +137,8 @@ export class Session {
 
   /** The same on the other side, for a new session that owns the fds from here on. null, or why not. */
   async adopt(state: SessionState): Promise<string | null> {
-    this.#protocolFeatures = decodeWord(state.protocolFeatures);
-    if ((this.#protocolFeatures & ~PROTOCOL_FEATURES) !== 0n) {
-      return `protocol features ${state.protocolFeatures}: not all are offered here`;
-    }
-    this.#features.word = decodeWord(state.features);
-    this.#features.set = state.featuresSet;
+    const refusal = this.#features.adopt(state);
+    if (refusal !== null) return refusal;
     this.#device.status = decodeWord(state.status);
     this.#channel.configStale = state.configStale;
     if (state.logEventFd >= 0) await this.#log.adopt(state.logEventFd);
@@ -189,12 +158,6 @@ export class Session {
   }
 
   // ── messages ─────────────────────────────────────────────────────────────────────────────────
-
-  #requireFeature(row: MessageRow): void {
-    if (row.needs === null || hasFeature(this.#protocolFeatures, row.needs)) return;
-    const feature = vhostUserProtocolFeatures.nameOf(row.needs);
-    throw new ProtocolError(`${row.name} without ${feature} negotiated`);
-  }
 
   /** Carries a message out. The reply's bytes, or null when an acknowledgement is all there is. */
   async #dispatch(row: MessageRow, message: Message): Promise<Uint8Array | null> {
@@ -243,10 +206,6 @@ export class Session {
         return this.#log.setBase(payload, fds[0]!);
       case M.SET_LOG_FD:
         return this.#log.setEventFd(fds);
-      case M.GET_CONFIG:
-        return encodeReply(row.code, readConfigRange(payload, disk.configSpace()));
-      case M.SET_CONFIG:
-        return this.#setConfig(payload);
       case M.VRING_KICK:
         return this.#vrings.kick(payload);
       case M.IOTLB_MSG:
@@ -262,25 +221,7 @@ export class Session {
 
   async #setFeatures(acked: bigint): Promise<null> {
     const { disk } = this.#port;
-    const name = M.SET_FEATURES.name;
-    const unoffered = acked & ~disk.features;
-    if (unoffered !== 0n) {
-      const bits = namesOfBits(ringFeatures, unoffered).join(', ');
-      throw new ProtocolError(`${name}: features=0x${acked.toString(16)} has ${bits}, not offered`);
-    }
-    // QEMU sends an empty word when it resets; only a driver that starts has to be a modern one.
-    if (acked !== 0n && !hasFeature(acked, VIRTIO_F_VERSION_1)) {
-      throw new ProtocolError(
-        `${name}: features=0x${acked.toString(16)} lacks VIRTIO_F_VERSION_1: a legacy driver, which vloop does not serve (give the device disable-legacy=on)`,
-        { fatal: true },
-      );
-    }
-    const changed = (acked ^ this.#features.word) & RING_LAYOUT_FEATURES;
-    if (changed !== 0n && this.#vrings.anyStarted) {
-      throw new ProtocolError(`${name}: ring features changed while a vring runs`);
-    }
-    this.#features.word = acked;
-    this.#features.set = true;
+    this.#features.take(acked, disk.features, this.#vrings.anyStarted);
     await disk.setFeatures(acked);
     // Without protocol features there is no SET_VRING_ENABLE: every ring is enabled at once.
     if (!hasFeature(acked, VHOST_USER_F_PROTOCOL_FEATURES)) {
@@ -290,8 +231,7 @@ export class Session {
   }
 
   #setProtocolFeatures(acked: bigint): null {
-    requireProtocolFeatures(acked);
-    this.#protocolFeatures = acked;
+    this.#features.takeProtocol(acked);
     return null;
   }
 
@@ -301,8 +241,7 @@ export class Session {
     this.#vrings.forgetDrained();
     const { disk } = this.#port;
     if (row === M.SET_INFLIGHT_FD) return setInflightFd(disk, payload, fds[0]!);
-    const { word, set } = this.#features;
-    const packed = set ? hasFeature(word, VIRTIO_F_RING_PACKED) : null;
+    const packed = this.#features.set ? this.#features.packed : null;
     return getInflightFd(disk, payload, packed, fds);
   }
 
@@ -312,20 +251,10 @@ export class Session {
     return null;
   }
 
-  async #setConfig(payload: DataView): Promise<null> {
-    const writeback = writtenWriteback(payload);
-    if (this.#features.set && !hasFeature(this.#features.word, VIRTIO_BLK_F_CONFIG_WCE)) {
-      const { name } = M.SET_CONFIG;
-      throw new ProtocolError(`${name}: writeback without VIRTIO_BLK_F_CONFIG_WCE negotiated`);
-    }
-    await this.#port.disk.setWriteback(writeback);
-    return null;
-  }
-
   /** Always answered, with a status (vhost-user.rst, "IOMMU support"); a lie ends nothing. */
   async #iotlbMessage(row: MessageRow, payload: DataView): Promise<Uint8Array> {
     try {
-      if (!hasFeature(this.#features.word, VIRTIO_F_ACCESS_PLATFORM)) {
+      if (!this.#features.has(VIRTIO_F_ACCESS_PLATFORM)) {
         throw new ProtocolError(`${row.name} without VIRTIO_F_ACCESS_PLATFORM negotiated`);
       }
       await this.#iotlb.take(payload);
@@ -340,7 +269,7 @@ export class Session {
   // ── memory ───────────────────────────────────────────────────────────────────────────────────
 
   get #guestAddressed(): boolean {
-    return hasFeature(this.#protocolFeatures, VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
+    return this.#features.negotiated(VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
   }
 
   #region(row: MessageRow, payload: DataView): RegionDescription {
