@@ -23,6 +23,16 @@ export function wrappedIndexOf(at: number, size: number): WrappedIndex {
   return at < size ? at | WRAP : at - size;
 }
 
+export function indexIn(at: number, size: number): number {
+  return at < size ? at : at - size;
+}
+
+/** At most two laps further. */
+export function advanced(at: number, count: number, size: number): number {
+  const next = at + count;
+  return next < 2 * size ? next : next - 2 * size;
+}
+
 /** Steps from one position to another. */
 export function lapDistance(from: number, to: number, size: number): number {
   return to >= from ? to - from : to - from + 2 * size;

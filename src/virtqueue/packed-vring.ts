@@ -1,71 +1,50 @@
 /**
- * A packed virtqueue, device side: one ring of descriptors that both sides write, notification
- * suppression in both directions. Works on typed arrays over the ring's own bytes; knows no fds and no
+ * A packed virtqueue, device side: one ring of descriptors that both sides write; who wants to be told of what is in
+ * packed-events.ts. Works on typed arrays over the ring's own bytes; knows no fds and no
  * device. Geometry is frozen in the constructor; any size. Source: virtio 1.3 §2.8.
  */
 import {
   VRING_DESC_F_NEXT,
   VRING_DESC_F_WRITE,
-  VRING_PACKED_DESC_F_AVAIL,
-  VRING_PACKED_DESC_F_USED,
-  VRING_PACKED_EVENT_FLAG_DESC,
-  VRING_PACKED_EVENT_FLAG_DISABLE,
-  VRING_PACKED_EVENT_FLAG_ENABLE,
   vringPackedDesc,
-  vringPackedDescEvent,
 } from '../../protocol/virtio-ring.ts';
 import type { AddressTable } from '../memory/guest-memory.ts';
-import { fenceLoads, loadAcquire16, loadAcquire32, storeRelease32 } from './barrier.ts';
+import { fenceLoads, loadAcquire16, storeRelease32 } from './barrier.ts';
 import {
   type DescriptorChain,
   LIST_ID_FLAGS,
   LIST_LENGTH,
   LIST_WORDS,
 } from './descriptor-chain.ts';
+import { PackedEvents, type PackedEventsParts } from './packed-events.ts';
 import type { PackedInflight } from './packed-inflight.ts';
+import { AVAIL, copyList, FLAGS_SHIFT, USED } from './packed-list.ts';
 import {
-  INDEX_MASK,
+  advanced,
+  indexIn,
   lapDistance,
   positionOf,
   type WrappedIndex,
   wrappedIndexOf,
 } from './packed-position.ts';
-import { eventText, type RingPosition } from './ring-position.ts';
-import {
-  CHAIN_MISS,
-  CHAIN_TOO_LONG,
-  HEAD_IN_FLIGHT,
-  HEAD_OUT_OF_RANGE,
-  RING_OVERRUN,
-} from './ring-violation.ts';
+import type { RingPosition } from './ring-position.ts';
+import { CHAIN_MISS, HEAD_IN_FLIGHT, HEAD_OUT_OF_RANGE, RING_OVERRUN } from './ring-violation.ts';
 import type { Vring } from './vring.ts';
 
 // In 16-bit units of a descriptor.
 const HALVES = vringPackedDesc.sizeBytes / 2;
 const FLAGS = vringPackedDesc.at.flags / 2;
 
-const AVAIL = 1 << VRING_PACKED_DESC_F_AVAIL;
-const USED = 1 << VRING_PACKED_DESC_F_USED;
-/** A descriptor's flags in the word that holds id and flags, and an event's beside its offset. */
-const FLAGS_SHIFT = 8 * (vringPackedDesc.at.flags - vringPackedDesc.at.id);
-const EVENT_FLAGS_SHIFT = 8 * (vringPackedDescEvent.at.flags - vringPackedDescEvent.at.off_wrap);
-const EVENT_FLAGS_MASK = 3;
-const OFF_WRAP_MASK = 0xffff;
-
 /** Chains that `availableCount` looks for: three times the largest batch that anybody takes. */
 const LOOK_AHEAD_MAX = 192;
 
-export interface PackedVringParts {
-  readonly size: number;
+export interface PackedVringParts extends PackedEventsParts {
   /**
    * The descriptor ring, in 32-bit and in 16-bit units. Signed: what `Atomics` answers of an unsigned one is
    * boxed from 2^31 on, which is every other lap's flags.
    */
   readonly ring32: Int32Array;
   readonly ring16: Uint16Array;
-  /** One vring_packed_desc_event each: the driver's (read), the device's (written). */
-  readonly driverEvent: Int32Array;
-  readonly deviceEvent: Int32Array;
 }
 
 export interface PackedVringOptions {
@@ -86,9 +65,7 @@ export class PackedVring implements Vring {
   readonly #memory: AddressTable;
   readonly #ring32: Int32Array;
   readonly #ring16: Uint16Array;
-  readonly #driverEvent: Int32Array;
-  readonly #deviceEvent: Int32Array;
-  readonly #eventIdx: boolean;
+  readonly #events: PackedEvents;
   readonly #indirect: boolean;
   /** By buffer id: the descriptors of its chain while it is in flight, else 0. */
   readonly #listCount: Uint16Array;
@@ -114,9 +91,7 @@ export class PackedVring implements Vring {
     this.size = parts.size;
     this.#ring32 = parts.ring32;
     this.#ring16 = parts.ring16;
-    this.#driverEvent = parts.driverEvent;
-    this.#deviceEvent = parts.deviceEvent;
-    this.#eventIdx = options.eventIdx;
+    this.#events = new PackedEvents(parts, options.eventIdx);
     this.#indirect = options.indirect;
     this.#listCount = new Uint16Array(parts.size);
     this.#availAt = positionOf(options.avail, parts.size);
@@ -133,7 +108,7 @@ export class PackedVring implements Vring {
         this.#listCount[id] = count;
         recordedCount += count;
       }
-      this.#availAt = this.#advanced(this.#usedAt, recordedCount);
+      this.#availAt = advanced(this.#usedAt, recordedCount, this.size);
     }
   }
 
@@ -154,7 +129,7 @@ export class PackedVring implements Vring {
     const seenCount = this.#seenCount;
     const at = seenCount > 0 ? this.#seenAt : this.#availAt;
     let count = seenCount;
-    let index = this.#indexOf(at);
+    let index = indexIn(at, this.size);
     let inThisLap = at < size ? AVAIL : USED;
     for (let budget = size; budget > 0 && count < LOOK_AHEAD_MAX; budget--) {
       const flags = ring[index * HALVES + FLAGS]!;
@@ -175,7 +150,10 @@ export class PackedVring implements Vring {
 
   pop(chain: DescriptorChain): number {
     if (this.broken !== 0) return 0;
-    const count = this.#copyList(chain.list);
+    // What was pushed and not published is the device's still: the driver cannot know that it is back.
+    const limit = this.size - lapDistance(this.#publishedAt, this.#availAt, this.size);
+    const seen = this.#seenCount > 0;
+    const count = copyList(this.#ring32, this.#availAt, this.size, limit, seen, chain.list);
     if (count === 0) return 0;
     if (count < 0) return this.#violate(count);
     chain.listCount = count;
@@ -191,7 +169,7 @@ export class PackedVring implements Vring {
     }
     this.#listCount[id] = count;
     this.inFlightCount++;
-    this.#availAt = this.#advanced(this.#availAt, count);
+    this.#availAt = advanced(this.#availAt, count, this.size);
     if (this.#seenCount > 0) this.#seenCount--;
     return 1;
   }
@@ -210,39 +188,6 @@ export class PackedVring implements Vring {
     return 1;
   }
 
-  /**
-   * Copies the descriptors of the next chain out of the ring: how many, or the violation. Descriptors
-   * that were not given back cannot be made available again, whatever their flags say.
-   */
-  #copyList(list: Uint32Array): number {
-    const ring = this.#ring32;
-    const size = this.size;
-    const at = this.#availAt;
-    let index = this.#indexOf(at);
-    // Pairs with the driver's write barrier before it sets the first descriptor's flags (§2.8.21.1);
-    // the fence after the look ahead does so for a head that was seen then.
-    let word =
-      this.#seenCount > 0
-        ? ring[index * LIST_WORDS + LIST_ID_FLAGS]!
-        : loadAcquire32(ring, index * LIST_WORDS + LIST_ID_FLAGS);
-    if (((word >>> FLAGS_SHIFT) & (AVAIL | USED)) !== (at < size ? AVAIL : USED)) return 0;
-    // What was pushed and not published is the device's still: the driver cannot know that it is back.
-    const limit = size - lapDistance(this.#publishedAt, at, size);
-    for (let count = 0; count < limit; ) {
-      const from = index * LIST_WORDS;
-      const to = count * LIST_WORDS;
-      list[to] = ring[from]!;
-      list[to + 1] = ring[from + 1]!;
-      list[to + LIST_LENGTH] = ring[from + LIST_LENGTH]!;
-      list[to + LIST_ID_FLAGS] = word;
-      count++;
-      if ((word & (VRING_DESC_F_NEXT << FLAGS_SHIFT)) === 0) return count;
-      index = index + 1 === size ? 0 : index + 1;
-      word = ring[index * LIST_WORDS + LIST_ID_FLAGS]!;
-    }
-    return limit === size ? CHAIN_TOO_LONG : RING_OVERRUN;
-  }
-
   break(violation: number): void {
     this.broken = violation;
   }
@@ -255,14 +200,14 @@ export class PackedVring implements Vring {
     if (this.#takingUp) return;
     const count = this.#listCount[id]!;
     this.#listCount[id] = 0;
-    this.#availAt = this.#advanced(this.#availAt, 2 * this.size - count);
+    this.#availAt = advanced(this.#availAt, 2 * this.size - count, this.size);
     if (this.#inflight !== null) this.#inflight.untake(id);
   }
 
   push(id: number, writtenBytes: number): void {
     if (this.#inflight !== null) this.#inflight.answer(id);
     const at = this.#usedAt;
-    const index = this.#indexOf(at);
+    const index = indexIn(at, this.size);
     const lap = at < this.size ? AVAIL | USED : 0;
     const flags = writtenBytes > 0 ? lap | VRING_DESC_F_WRITE : lap;
     const word = id | (flags << FLAGS_SHIFT);
@@ -271,7 +216,7 @@ export class PackedVring implements Vring {
     if (at === this.#publishedAt) this.#firstWord = word;
     else this.#ring32[index * LIST_WORDS + LIST_ID_FLAGS] = word;
     const count = this.#listCount[id]!;
-    this.#usedAt = this.#advanced(at, count);
+    this.#usedAt = advanced(at, count, this.size);
     this.#listCount[id] = 0;
     this.inFlightCount--;
   }
@@ -283,73 +228,43 @@ export class PackedVring implements Vring {
     if (this.#inflight !== null) this.#inflight.beginPublish(wrappedIndexOf(newAt, this.size));
     // Pairs with the driver's read barrier after it sees the flags (§2.8.22); the full barrier keeps
     // the load below after it, so that a driver which arms in between is not missed.
-    const first = this.#indexOf(oldAt) * LIST_WORDS + LIST_ID_FLAGS;
+    const first = indexIn(oldAt, this.size) * LIST_WORDS + LIST_ID_FLAGS;
     storeRelease32(this.#ring32, first, this.#firstWord);
     this.#publishedAt = newAt;
     if (this.#inflight !== null) this.#inflight.endPublish();
-    const event = loadAcquire32(this.#driverEvent, 0);
-    const flags = (event >>> EVENT_FLAGS_SHIFT) & EVENT_FLAGS_MASK;
-    if (flags === VRING_PACKED_EVENT_FLAG_DISABLE) return false;
-    // What means nothing (an offset beyond the ring, DESC without EVENT_IDX, 3) gets a call too many.
-    const named = flags === VRING_PACKED_EVENT_FLAG_DESC && this.#eventIdx;
-    if (!named || (event & INDEX_MASK) >= this.size) return true;
-    const wantedAt = positionOf((event & OFF_WRAP_MASK) as WrappedIndex, this.size);
-    return lapDistance(oldAt, wantedAt, this.size) < lapDistance(oldAt, newAt, this.size);
+    return this.#events.wantsCall(oldAt, newAt);
   }
 
   suppressKicks(): void {
-    const event = VRING_PACKED_EVENT_FLAG_DISABLE << EVENT_FLAGS_SHIFT;
-    storeRelease32(this.#deviceEvent, 0, event);
+    this.#events.suppressKicks();
   }
 
   armKicks(): boolean {
     if (this.broken !== 0) return false;
-    // Offset and flags in one store: a driver sees both or neither.
-    const event = this.#eventIdx
-      ? wrappedIndexOf(this.#availAt, this.size) |
-        (VRING_PACKED_EVENT_FLAG_DESC << EVENT_FLAGS_SHIFT)
-      : VRING_PACKED_EVENT_FLAG_ENABLE << EVENT_FLAGS_SHIFT;
-    storeRelease32(this.#deviceEvent, 0, event);
+    this.#events.armKicks(this.#availAt);
     // Pairs with the driver's barrier between flags and its look at this structure (§2.8.21.3.1).
     return this.availableCount() !== 0;
   }
 
   position(): RingPosition {
     const { size } = this;
-    const event = (word: number) => {
-      const wrapped = (word & OFF_WRAP_MASK) as WrappedIndex;
-      const flags = (word >>> EVENT_FLAGS_SHIFT) & EVENT_FLAGS_MASK;
-      return eventText(flags, wrapped & INDEX_MASK, wrapped > INDEX_MASK);
-    };
     return {
       layout: 'packed',
-      next_avail_idx: this.#indexOf(this.#availAt),
+      next_avail_idx: indexIn(this.#availAt, this.size),
       avail_wrap: this.#availAt < size,
       next_is_available: this.#isAvailable(this.#availAt),
-      next_used_idx: this.#indexOf(this.#usedAt),
+      next_used_idx: indexIn(this.#usedAt, this.size),
       used_wrap: this.#usedAt < size,
-      published_idx: this.#indexOf(this.#publishedAt),
+      published_idx: indexIn(this.#publishedAt, this.size),
       published_wrap: this.#publishedAt < size,
-      event_idx: this.#eventIdx,
-      driver_wants_call: event(loadAcquire32(this.#driverEvent, 0)),
-      device_wants_kick: event(loadAcquire32(this.#deviceEvent, 0)),
+      ...this.#events.texts(),
     };
   }
 
   /** Whether the driver has made the descriptor at a position available in this lap (§2.8.1). */
   #isAvailable(at: number): boolean {
-    const flags = loadAcquire16(this.#ring16, this.#indexOf(at) * HALVES + FLAGS);
+    const flags = loadAcquire16(this.#ring16, indexIn(at, this.size) * HALVES + FLAGS);
     return (flags & (AVAIL | USED)) === (at < this.size ? AVAIL : USED);
-  }
-
-  #indexOf(at: number): number {
-    return at < this.size ? at : at - this.size;
-  }
-
-  /** At most two laps further. */
-  #advanced(at: number, count: number): number {
-    const next = at + count;
-    return next < 2 * this.size ? next : next - 2 * this.size;
   }
 
   #violate(violation: number): number {
