@@ -7,7 +7,7 @@ import {
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
 } from './vhost-user.ts';
-import type { MessageRow } from './vhost-user-messages.ts';
+import type { MessageRow } from './vhost-user-message-row.ts';
 import { vhostIotlbMsg, vhostVringState } from './vhost-user-payloads.ts';
 
 /** A message of the back-end, on the socket of SET_BACKEND_REQ_FD; its reply, if asked for, is a u64. */

@@ -4,7 +4,7 @@
  * Source: QEMU docs/interop/vhost-user.rst, "Front-end message types". Data only.
  */
 import { vhostUserInflight } from './inflight.ts';
-import { codes, type Layout } from './layout.ts';
+import { codes } from './layout.ts';
 import {
   VHOST_MEMORY_BASELINE_NREGIONS,
   VHOST_USER_MAX_CONFIG_SIZE,
@@ -20,6 +20,7 @@ import {
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from './vhost-user.ts';
+import { type MessageRow, row } from './vhost-user-message-row.ts';
 import {
   vhostIotlbMsg,
   vhostMemoryHead,
@@ -34,41 +35,6 @@ import {
 } from './vhost-user-payloads.ts';
 
 const SOURCE = 'vhost-user.rst';
-
-/**
- * How many fds a message carries: exactly `n`; `perRegion`: one for each region of the payload;
- * `unlessNoFdBit`: one unless bit 8 of the payload is set; `optional`: none, or one that is closed
- * (libblkio sends one with REM_MEM_REG).
- */
-export type FdRule = number | 'perRegion' | 'unlessNoFdBit' | 'optional';
-
-/** `payload`: always answered with a payload. `ack`: a u64 status, only when NEED_REPLY asks for it. */
-export type ReplyKind = 'payload' | 'ack';
-
-export interface MessageRow {
-  readonly name: string;
-  readonly code: number;
-  /** The fixed part of the payload; null = no payload. */
-  readonly payload: Layout | null;
-  /**
-   * What may follow the fixed part: nothing, regions counted by the head, config bytes, or the padding that
-   * the struct has in C.
-   */
-  readonly tail?: 'regions' | 'config' | 'padding';
-  readonly fds: FdRule;
-  readonly reply: ReplyKind;
-  /** A file descriptor goes with the reply. */
-  readonly replyFd?: true;
-  /** Bit number of the protocol feature without which the message is a violation; null = none. */
-  readonly needs: number | null;
-  readonly meaning: string;
-}
-
-type RowRest = Omit<MessageRow, 'name' | 'code'>;
-
-function row(name: string, code: number, rest: RowRest): MessageRow {
-  return { name: `VHOST_USER_${name}`, code, ...rest };
-}
 
 const ACK = { fds: 0, reply: 'ack', needs: null } as const;
 const GET = { fds: 0, reply: 'payload', needs: null } as const;

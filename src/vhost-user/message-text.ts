@@ -8,12 +8,8 @@ import {
   vhostUserProtocolFeatures,
 } from '../../protocol/vhost-user.ts';
 import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
-import {
-  vhostUserMessages as M,
-  type MessageRow,
-  messageNameOf,
-  requestName,
-} from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M, messageNameOf, requestName } from '../../protocol/vhost-user-messages.ts';
 import {
   vhostMemoryHead,
   vhostMemoryRegion,

@@ -4,7 +4,8 @@
  * others. Source: vhost-user.rst, "Memory region description".
  */
 
-import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
   vhostMemoryHead,
   vhostMemoryRegion,

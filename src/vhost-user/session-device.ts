@@ -2,7 +2,8 @@
  * The messages about a device as a whole: its config space, its status, its reset, and its state for the other side
  * of a migration. Source: vhost-user.rst, VHOST_USER_GET_CONFIG, SET_STATUS, RESET_DEVICE, SET_DEVICE_STATE_FD.
  */
-import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import { VIRTIO_BLK_F_CONFIG_WCE } from '../../protocol/virtio-blk.ts';
 import { readConfigRange, writtenWriteback } from './config-messages.ts';
 import type { Message } from './message-decoder.ts';

@@ -4,7 +4,8 @@
  */
 import { bitsToWord, namesOfBits } from '../../protocol/layout.ts';
 import { vhostUserProtocolFeatures } from '../../protocol/vhost-user.ts';
-import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import {
   ringFeatures,
   VIRTIO_F_ACCESS_PLATFORM,

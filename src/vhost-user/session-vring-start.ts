@@ -3,7 +3,7 @@
  * worker is told. A ring starts at SET_VRING_KICK, or where another process has left it.
  * Source: vhost-user.rst, "Ring states".
  */
-import type { MessageRow } from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
 import {
   VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_IN_ORDER,

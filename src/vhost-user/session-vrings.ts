@@ -8,7 +8,8 @@ import {
   VHOST_USER_VRING_NOFD_MASK,
   VHOST_VRING_F_LOG,
 } from '../../protocol/vhost-user.ts';
-import { vhostUserMessages as M, type MessageRow } from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M } from '../../protocol/vhost-user-messages.ts';
 import { vhostVringAddr, vhostVringState } from '../../protocol/vhost-user-payloads.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,

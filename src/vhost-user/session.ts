@@ -1,13 +1,16 @@
+/**
+ * The vhost-user session: one front-end from its first message to its last. A message is handled to
+ * its end, draining included, before the next is looked at. Owns every fd it is given; knows sockets
+ * and threads only through its port. Source: vhost-user.rst.
+ */
+
 import {
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../protocol/vhost-user.ts';
-import {
-  vhostUserMessages as M,
-  type MessageRow,
-  requestName,
-} from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { vhostUserMessages as M, requestName } from '../../protocol/vhost-user-messages.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_ACCESS_PLATFORM,

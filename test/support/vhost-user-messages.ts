@@ -11,11 +11,8 @@ import {
   VHOST_USER_VERSION,
   VHOST_USER_VRING_NOFD_MASK,
 } from '../../protocol/vhost-user.ts';
-import {
-  type MessageName,
-  type MessageRow,
-  vhostUserMessages,
-} from '../../protocol/vhost-user-messages.ts';
+import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
+import { type MessageName, vhostUserMessages } from '../../protocol/vhost-user-messages.ts';
 import {
   vhostIotlbMsg,
   vhostMemoryHead,
