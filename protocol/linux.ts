@@ -1,35 +1,11 @@
 /**
- * Linux UAPI constants and structures that more than one room names: errno, open, mmap, fallocate,
+ * Linux UAPI constants and structures that more than one room names: the errors that code asks for, open, mmap, fallocate,
  * RWF, poll, file seals, locks, statx. x86-64 values. Data only.
  */
-import { codes, struct } from './layout.ts';
+import { linuxErrno } from './errno.ts';
+import { struct } from './layout.ts';
 
-export const EPERM = 1;
-export const ENOENT = 2;
-export const EINTR = 4;
-export const EIO = 5;
-export const EBADF = 9;
-export const EAGAIN = 11;
-export const ENOMEM = 12;
-export const EACCES = 13;
-export const EFAULT = 14;
-export const EBUSY = 16;
-export const ENODEV = 19;
-export const EINVAL = 22;
-export const ENOSPC = 28;
-export const EROFS = 30;
-export const EPIPE = 32;
-export const ENOSYS = 38;
-export const ETIME = 62;
-export const EPROTO = 71;
-export const EOPNOTSUPP = 95;
-export const EADDRINUSE = 98;
-export const ECONNRESET = 104;
-export const ECONNREFUSED = 111;
-export const EALREADY = 114;
-export const ECANCELED = 125;
-
-export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
+export const {
   EPERM,
   ENOENT,
   EINTR,
@@ -54,7 +30,7 @@ export const linuxErrno = codes('errno', 'asm-generic/errno.h', {
   ECONNREFUSED,
   EALREADY,
   ECANCELED,
-});
+} = linuxErrno.values;
 
 export const O_RDONLY = 0;
 export const O_RDWR = 2;

@@ -10,6 +10,7 @@ import { type Codes, fieldSizeBytes, type Layout } from './layout.ts';
 import * as linux from './linux.ts';
 import * as partitionTables from './partition-tables.ts';
 import * as vhostUser from './vhost-user.ts';
+import type { MessageRow } from "./vhost-user-message-row.ts";
 import { type BackendMessageRow, vhostUserBackendMessages } from './vhost-user-backend-messages.ts';
 import * as messages from './vhost-user-messages.ts';
 import * as payloads from './vhost-user-payloads.ts';
@@ -104,7 +105,7 @@ function backendMessageTable(): string {
 }
 
 function messageTable(): string {
-  const rows = Object.values(messages.vhostUserMessages).map((message: messages.MessageRow) => {
+  const rows = Object.values(messages.vhostUserMessages).map((message: MessageRow) => {
     const payload =
       message.payload === null
         ? '–'

@@ -2,6 +2,8 @@
  * Opens the file or block device that backs a disk: explicitly raw (its content is never probed),
  * locked against a second writer, direct or buffered by the loop driver's rule, with the reason.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { EACCES, EAGAIN, EINVAL, TMPFS_MAGIC } from '../../protocol/linux.ts';
 import { type DirectIoDecision, decideDirectIo } from '../loop/direct-io.ts';
 import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
@@ -14,7 +16,6 @@ import {
   openFile,
   openFilePath,
 } from '../sys/block-file.ts';
-import { errnoName } from '../sys/libc.ts';
 
 export interface BackingOptions {
   readonly path: string;

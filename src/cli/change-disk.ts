@@ -4,6 +4,7 @@
  * that can be refused is, before the disk stands still; then nothing is in flight, and no request sees two settings.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errnoName } from '../../protocol/errno.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import {
   BackingError,
@@ -15,7 +16,6 @@ import { ControlError, type ControlErrorCode } from '../control/controlled-disk.
 import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
 import { type LifecycleOperation, lifecycleRefusal } from '../loop/lifecycle.ts';
 import { dropCachedPages, fileSizeBytes, setDirectFlag } from '../sys/block-file.ts';
-import { errnoName } from '../sys/libc.ts';
 import { chooseAgain, type OpenDisk, physicalBlockBytes } from './disk.ts';
 import { syncFile } from './disk-lease.ts';
 import { tellNewSize } from './resize.ts';

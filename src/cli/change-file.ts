@@ -4,12 +4,13 @@
  * so that whatever names the file by it (calls, I/O threads, Linux AIO, the lock, a hand-over) has the new one at
  * once; an io_uring registers it anew.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { lockBacking, type OpenBacking, openBacking } from '../backing/open-backing.ts';
 import { ControlError } from '../control/controlled-disk.ts';
 import { diskSizeBytes } from '../loop/geometry.ts';
 import { closeFile, fileSizeBytes, isSameFile, openFile, unlockFile } from '../sys/block-file.ts';
 import { duplicateFd, replaceFd } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import {
   capacityBytes,
   mustSync,

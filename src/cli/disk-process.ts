@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoName } from '../sys/libc.ts';
+import { errnoName } from '../../protocol/errno.ts';
 import { socketPair } from '../sys/unix-socket.ts';
 
 /** A disk answers SIGTERM within a second, or ends by itself. */

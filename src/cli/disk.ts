@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { VHOST_USER_MAX_RAM_SLOTS } from '../../protocol/vhost-user.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import { chooseEngine, choosePath, type EngineChoice } from '../backing/choose-engine.ts';
@@ -14,7 +15,6 @@ import { type DiskSettings, diskSizeBytes } from '../loop/geometry.ts';
 import { probeAio } from '../sys/aio.ts';
 import { openFilePath } from '../sys/block-file.ts';
 import { probeRing } from '../sys/io-uring.ts';
-import { errnoName } from '../sys/libc.ts';
 import { adviseHugePages, mapAnonymous } from '../sys/mmap.ts';
 import type { PreparedTransfer } from '../transfer/open-transfer.ts';
 import { LoopDisk } from '../worker/loop-disk.ts';

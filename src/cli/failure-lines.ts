@@ -2,10 +2,11 @@
  * What the log says of a backing file that fails: a line with the first failure of a kind, another one every half
  * minute while it goes on (workers tell of no more), and a last one that says how often it was in all.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { opName } from '../blk/op-names.ts';
 import type { GuestLines } from '../log/guest-lines.ts';
 import { failureCounts } from '../loop/disk-figures.ts';
-import { errnoName } from '../sys/libc.ts';
 
 /** After the last line of a kind. */
 const LAST_WORD_MS = 30_000;

@@ -5,8 +5,8 @@
  */
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errnoName } from '../../protocol/errno.ts';
 import { EAGAIN } from '../../protocol/linux.ts';
-import { errnoName } from '../sys/libc.ts';
 import { watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
 import { decodeState, encodeState } from '../worker/session-state.ts';

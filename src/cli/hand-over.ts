@@ -6,9 +6,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errnoName } from '../../protocol/errno.ts';
 import type { Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
-import { errnoName } from '../sys/libc.ts';
 import { exitNow } from '../sys/process.ts';
 import { socketPair } from '../sys/unix-socket.ts';
 import type { Server } from '../vhost-user/server.ts';

@@ -2,12 +2,12 @@
  * One disk from its open file to its end: the server at its socket, what its events say in the log, its summary.
  * Nothing here touches the process (no signal, no exit): it serves the command line and the library alike.
  */
+import { errnoName } from '../../protocol/errno.ts';
 import { SECTOR_SIZE } from '../../protocol/virtio-blk.ts';
 import type { EventName } from '../control/schema/events.ts';
 import type { GuestLines } from '../log/guest-lines.ts';
 import type { Log } from '../log.ts';
 import { closeFile } from '../sys/block-file.ts';
-import { errnoName } from '../sys/libc.ts';
 import { Server, type ServerSocket, type TakenServer } from '../vhost-user/server.ts';
 import { giveBackWhenSettled } from '../worker/settled-garbage.ts';
 import type { DiskEvents, OpenDisk } from './disk.ts';

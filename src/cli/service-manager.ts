@@ -2,10 +2,11 @@
  * This process as a service of systemd (or whoever speaks its protocol): sockets that are passed at the start, and
  * sd_notify(3). Without NOTIFY_SOCKET and LISTEN_FDS in the environment it does nothing.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import type { Log } from '../log.ts';
 import { sendDatagram } from '../sys/datagram.ts';
 import { closeOnExec } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import { passedSockets, socketsOfDisks } from './service-sockets.ts';
 
 /** Which variables are for this process alone: its children are no services. */

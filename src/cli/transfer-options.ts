@@ -2,9 +2,10 @@
  * `--transfer` and what belongs to it on a command line, and the modules of a command line's disks, loaded and tried
  * before anything else is opened. What is wrong with a module or a key is said by the transfer room.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { TransferError } from '../loop/transfer-module.ts';
 import { duplicateFd } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import type { PreparedTransfer, TransferRequest } from '../transfer/open-transfer.ts';
 import type { AdoptedFile } from './disk.ts';
 import { integer, OptionsError, path, text, type Values } from './option-values.ts';

@@ -3,13 +3,13 @@
  * memory, asks nobody and waits for nobody.
  */
 
+import { errnoName } from '../../protocol/errno.ts';
 import { opName } from '../blk/op-names.ts';
 import { busyMs, COUNTERS_PER_VRING, counterNames, inFlightRequests } from '../loop/counters.ts';
 import { failureCounts, violationCounts } from '../loop/disk-figures.ts';
 import { bucketStartNs, Latencies, TIMED_OPS, type TimedOp } from '../loop/latencies.ts';
 import { ringViolations } from '../virtqueue/ring-violation.ts';
 import type { SharedFigures } from '../worker/shared-figures.ts';
-import { errnoName } from './errno-name.ts';
 import type { BlockMapResult, DiskStats, LatencySummary, QueueStats } from './schema/disk-stats.ts';
 
 type Counts = DiskStats['totals'];
@@ -117,7 +117,8 @@ export function diskStatsOf(name: string, figures: SharedFigures, nowMs: number)
     latency: perOp((op) => summaryOf(latenciesOf(figures, used, op))),
     failures: failureCounts(figures.failures).map(({ op, errno, count }) => ({
       op: opName(op),
-      error: errnoName(errno),
+      // A number that does not fit into the table of failures stands as 0.
+      error: errno === 0 ? 'unknown' : errnoName(errno),
       count,
     })),
     violations: [...violationCounts(figures.failures)].map(([kind, count]) => ({

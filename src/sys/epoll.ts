@@ -2,6 +2,8 @@
  * epoll(7), edge-triggered: an eventfd that is signalled again is reported again, so that nobody has to
  * read it.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import {
   EINTR,
   EPOLL_CTL_ADD,
@@ -11,7 +13,7 @@ import {
   epollEvent,
 } from '../../protocol/linux.ts';
 import { closeFd } from './descriptor.ts';
-import { declare, errnoName, FixedBytes, valueOrErrno } from './libc.ts';
+import { declare, FixedBytes, valueOrErrno } from './libc.ts';
 
 const epoll_create1 = declare('int epoll_create1(int)');
 const epoll_ctl = declare('int epoll_ctl(int, int, int, uintptr_t)');

@@ -2,7 +2,6 @@
  * The C library as koffi sees it. One rule for all of src/sys: a call answers its value, or -errno.
  * No policy and no logging here; sizes and addresses are Numbers ('uintptr_t' takes them fastest).
  */
-import os from 'node:os';
 import koffi from 'koffi';
 
 const library = koffi.load('libc.so.6');
@@ -17,15 +16,6 @@ export function declare(prototype: string): Call {
 /** A result as value or -errno. Must follow its call at once: errno is the thread's last. */
 export function valueOrErrno(result: number): number {
   return result < 0 ? -koffi.errno() : result;
-}
-
-const ERRNO_NAMES = new Map(
-  Object.entries(os.constants.errno).map(([name, value]) => [value, name]),
-);
-
-/** `ENOENT` for 2 or -2. */
-export function errnoName(errno: number): string {
-  return ERRNO_NAMES.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;
 }
 
 /**

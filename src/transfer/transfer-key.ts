@@ -4,9 +4,9 @@
  * long as a module takes to take it in, and wiped there. It is never in argv, in a log, or in a message.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE } from '../../protocol/linux.ts';
 import { KEY_BYTES_MAX, TransferError } from '../loop/transfer-module.ts';
-import { errnoName } from '../sys/libc.ts';
 import { addSeals, createMemfd } from '../sys/memfd.ts';
 
 /** Of the standard streams none is closed. */

@@ -5,11 +5,11 @@
  */
 import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { errnoName } from '../../protocol/errno.ts';
 import { EAGAIN, ECONNRESET, EPIPE } from '../../protocol/linux.ts';
 import { VHOST_USER_MAX_PAYLOAD_BYTES } from '../../protocol/vhost-user-messages.ts';
 import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
 import { adoptEventfd, createEventfd } from '../sys/eventfd.ts';
-import { errnoName } from '../sys/libc.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import { FdSocket } from '../sys/unix-socket.ts';
 import { openChannel, watchEventfd } from './connection-channel.ts';

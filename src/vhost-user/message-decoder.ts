@@ -15,7 +15,12 @@ import {
   VHOST_USER_VRING_NOFD_MASK,
 } from '../../protocol/vhost-user.ts';
 import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
-import { messageNameOf, requestName, VHOST_USER_MAX_PAYLOAD_BYTES, vhostUserMessages } from '../../protocol/vhost-user-messages.ts';
+import {
+  messageNameOf,
+  requestName,
+  VHOST_USER_MAX_PAYLOAD_BYTES,
+  vhostUserMessages,
+} from '../../protocol/vhost-user-messages.ts';
 import {
   vhostMemoryHead,
   vhostMemoryRegion,

@@ -9,7 +9,11 @@ import {
 } from '../../protocol/vhost-user.ts';
 import { vhostUserBackendMessages as B } from '../../protocol/vhost-user-backend-messages.ts';
 import type { MessageRow } from '../../protocol/vhost-user-message-row.ts';
-import { vhostUserMessages as M, messageNameOf, requestName } from '../../protocol/vhost-user-messages.ts';
+import {
+  vhostUserMessages as M,
+  messageNameOf,
+  requestName,
+} from '../../protocol/vhost-user-messages.ts';
 import {
   vhostMemoryHead,
   vhostMemoryRegion,

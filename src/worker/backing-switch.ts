@@ -3,8 +3,9 @@
  * __loop_update_dio after blk_mq_freeze_queue. Carried out at once, and only while the disk stands still: no
  * operation sees two settings.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import type { LoopState } from '../loop/loop-state.ts';
-import { errnoName } from '../sys/libc.ts';
 import type { LoopWorker } from './loop-worker.ts';
 import type { BackingUse, WorkerAnswer } from './messages.ts';
 import type { WorkerEngine } from './worker-engine.ts';

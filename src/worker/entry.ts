@@ -6,6 +6,7 @@ import { flushCompileCache } from 'node:module';
 // The global of this name is a getter that costs more than the clock.
 import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { errnoName } from '../../protocol/errno.ts';
 import { SECTOR_SIZE, VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { opName } from '../blk/op-names.ts';
 import { LineBudget } from '../log/line-budget.ts';
@@ -19,7 +20,6 @@ import { type LoopState, SHARED_END, ZERO_BYTES } from '../loop/loop-state.ts';
 import { DirtyLog } from '../memory/dirty-log.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { drainEventfd, signalEventfd } from '../sys/eventfd.ts';
-import { errnoName } from '../sys/libc.ts';
 import { viewMemory } from '../sys/mmap.ts';
 import { pinToCpu, yieldCpu } from '../sys/scheduling.ts';
 import { ownThreadId } from '../sys/thread-state.ts';

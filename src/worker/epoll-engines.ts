@@ -2,11 +2,12 @@
  * The engines of a loop worker where io_uring is forbidden: epoll waits, Linux AIO or I/O threads do the
  * I/O and signal `resultFd`.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { AioFile } from '../backing/aio-file.ts';
 import { JobBoard } from '../backing/job-board.ts';
 import { ThreadsFile } from '../backing/threads-file.ts';
 import { AioContext } from '../sys/aio.ts';
-import { errnoName } from '../sys/libc.ts';
 import { EpollReactor } from './epoll-reactor.ts';
 import { KEY_RESULTS } from './reactor.ts';
 import type { PlainEngine } from './worker-engine.ts';

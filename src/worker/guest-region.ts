@@ -5,9 +5,9 @@
  * may begin in the midst of one, as the machine's memory goes on behind the hole of the ROMs.
  */
 import { fstatSync, statfsSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { F_SEAL_SHRINK, HUGETLBFS_MAGIC } from '../../protocol/linux.ts';
 import type { RegionDescription } from '../memory/region-table.ts';
-import { errnoName } from '../sys/libc.ts';
 import { sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
 

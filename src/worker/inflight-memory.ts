@@ -4,10 +4,10 @@
  * Source: vhost-user.rst, GET_INFLIGHT_FD and SET_INFLIGHT_FD.
  */
 import { closeSync, fstatSync, ftruncateSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { queueRegionBytes, queueRegionStride } from '../../protocol/inflight.ts';
 import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK } from '../../protocol/linux.ts';
 import { duplicateFd } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import { addSeals, createMemfd, sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
 

@@ -3,9 +3,9 @@
  * them again. One descriptor a region; the front-end's own is closed with its message.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import type { MappedRegion } from '../memory/region-table.ts';
 import { duplicateFd } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import type { RegionState } from './session-state.ts';
 
 export class KeptFiles {

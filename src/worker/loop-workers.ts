@@ -4,6 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { errnoName } from '../../protocol/errno.ts';
 import { JOB_BOARD_BYTES } from '../backing/job-board.ts';
 import {
   SHARED_END,
@@ -13,7 +14,6 @@ import {
   SHARED_WORDS,
 } from '../loop/loop-state.ts';
 import { createEventfd, signalEventfd } from '../sys/eventfd.ts';
-import { errnoName } from '../sys/libc.ts';
 import { limitMallocArenas } from '../sys/malloc.ts';
 import type { MissedPage } from '../virtqueue/translated-chain.ts';
 import { DiskTrace } from './disk-trace.ts';

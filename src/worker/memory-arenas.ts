@@ -2,10 +2,11 @@
  * A worker's anonymous memory: mapped once, never moved, given back by address. What JavaScript and the
  * kernel both read (iovecs) is found again by its address.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { iovec } from '../../protocol/linux.ts';
 import { type IoPlace, PLACE_ADDRESS } from '../loop/backing-port.ts';
 import type { HostMemory } from '../loop/host-memory.ts';
-import { errnoName } from '../sys/libc.ts';
 import { copyMemory, mapAnonymous, unmap, viewMemory, zeroMemory } from '../sys/mmap.ts';
 
 interface Arena {

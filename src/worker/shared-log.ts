@@ -4,10 +4,10 @@
  * cannot catch. Source: vhost-user.rst, VHOST_USER_SET_LOG_BASE.
  */
 import { closeSync, fstatSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { F_SEAL_SHRINK } from '../../protocol/linux.ts';
 import { logCoversBelow } from '../memory/dirty-log.ts';
 import { duplicateFd } from '../sys/descriptor.ts';
-import { errnoName } from '../sys/libc.ts';
 import { addSeals, sealsOf } from '../sys/memfd.ts';
 import { mapShared, unmap } from '../sys/mmap.ts';
 

@@ -2,6 +2,8 @@
  * The io_uring engine of a loop worker: one ring, of the calling thread, that is its reactor and does the
  * I/O of its backing file.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { IORING_ENTER_REGISTERED_RING } from '../../protocol/io-uring.ts';
 import { UringFile } from '../backing/uring-file.ts';
 import { closeFd } from '../sys/descriptor.ts';
@@ -12,7 +14,7 @@ import {
   registerRingFd,
   updateRegisteredFile,
 } from '../sys/io-uring.ts';
-import { errnoName, FixedBytes } from '../sys/libc.ts';
+import { FixedBytes } from '../sys/libc.ts';
 import { UringQueue } from '../uring/uring-queue.ts';
 import { UringReactor } from './uring-reactor.ts';
 import type { PlainEngine } from './worker-engine.ts';

@@ -3,8 +3,8 @@
  * Belongs to one run against one device, be it a back-end or the null device.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { createEventfd } from '../../src/sys/eventfd.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { packedRingPlace } from '../support/mock-driver-packed.ts';
 import { ringPlace } from '../support/mock-driver-ring.ts';
 import { SharedRam } from '../support/shared-ram.ts';

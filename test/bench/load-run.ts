@@ -3,8 +3,9 @@
  * them spins or sleeps for calls as a guest does. Runs in one go and returns when everything is answered; waits are
  * bounded. The loop allocates nothing for a request.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import { Epoll } from '../../src/sys/epoll.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 import type { LoadLane } from './load-lane.ts';
 

@@ -3,9 +3,9 @@
  * that nothing but the rings is shared with the client, as with a back-end.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { errnoName } from '../../protocol/errno.ts';
 import { VRING_AVAIL_F_NO_INTERRUPT, VRING_USED_F_NO_NOTIFY } from '../../protocol/virtio-ring.ts';
 import { signalEventfd } from '../../src/sys/eventfd.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { mapShared, unmap, viewMemory } from '../../src/sys/mmap.ts';
 import { loadAcquire16, storeRelease16 } from '../../src/virtqueue/barrier.ts';
 import { vringNeedEvent } from '../../src/virtqueue/need-event.ts';

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { errnoName } from '../../protocol/errno.ts';
 import {
   EADDRINUSE,
   EAGAIN,
@@ -27,7 +28,6 @@ import {
 } from '../../protocol/linux.ts';
 import { inspectFile, lockFile, openFile } from '../../src/sys/block-file.ts';
 import { adoptEventfd, createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { addSeals, createMemfd, sealsOf } from '../../src/sys/memfd.ts';
 import {
   adviseHugePages,

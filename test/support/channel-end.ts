@@ -3,8 +3,8 @@
  * back-end, reads its messages and answers them, rightly or not. Every wait is bounded.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { VHOST_USER_REPLY_FLAGS } from '../../protocol/vhost-user.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { socketPair as makeSocketPair } from '../../src/sys/unix-socket.ts';
 import { VhostUserClient } from './vhost-user-client.ts';
 import { encodeMessage, type Reply, u64Payload, type Word } from './vhost-user-messages.ts';

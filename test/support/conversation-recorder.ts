@@ -3,11 +3,11 @@
  * it saw. Frames by the header alone, so that what vloop's own decoder would refuse is recorded too.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { EAGAIN } from '../../protocol/linux.ts';
 import { VHOST_USER_NEED_REPLY_MASK } from '../../protocol/vhost-user.ts';
 import { requestName } from '../../protocol/vhost-user-messages.ts';
 import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { type FdWatch, watchReadable } from '../../src/sys/poll.ts';
 import { acceptConnection, connectTo, FdSocket, listenAt } from '../../src/sys/unix-socket.ts';
 import type { ConversationLine, RecordedMessage } from './conversation-file.ts';

@@ -3,8 +3,8 @@
  * back-end sets bits in it. The view dies with `close`.
  */
 import { closeSync, ftruncateSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { F_SEAL_SHRINK } from '../../protocol/linux.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { addSeals, createMemfd } from '../../src/sys/memfd.ts';
 import { mapShared, unmap, viewMemory } from '../../src/sys/mmap.ts';
 

@@ -4,9 +4,9 @@
  * ring or at the call eventfd, always with a bound.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { VIRTIO_BLK_S_OK, virtioBlkStatus } from '../../protocol/virtio-blk.ts';
 import { createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { type ChainOptions, MockDriver, type RingDriver } from './mock-driver.ts';
 import { type BlkRequestText, type PlacedRequest, placeRequest } from './mock-driver-blk.ts';
 import type { GuestRam } from './mock-driver-memory.ts';

@@ -3,9 +3,10 @@
  * been said to it. Node has none of its own.
  */
 import { closeSync, rmSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM } from '../../protocol/linux.ts';
 import { unixSocketAddress } from '../../src/sys/datagram.ts';
-import { declare, errnoName, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
+import { declare, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
 import { eventually } from './waiting.ts';
 
 const socket = declare('int socket(int, int, int)');

@@ -3,7 +3,8 @@
  * 6.5. What a write-through disk has answered may not be among the second.
  */
 import { closeSync, openSync } from 'node:fs';
-import { declare, errnoName, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
+import { errnoName } from '../../protocol/errno.ts';
+import { declare, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
 
 const SYS_CACHESTAT = 451;
 /** struct cachestat: nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted. */

@@ -3,7 +3,8 @@
  * something written or read. Waits are bounded.
  */
 import { readSync } from 'node:fs';
-import { declare, errnoName, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
+import { errnoName } from '../../protocol/errno.ts';
+import { declare, FixedBytes, valueOrErrno } from '../../src/sys/libc.ts';
 import { eventually } from './waiting.ts';
 
 const pipe2 = declare('int pipe2(uintptr_t, int)');

@@ -2,8 +2,9 @@
  * Bounce buffers at true addresses for a rig whose other memory is plain buffers: ciphers of OpenSSL work on memory
  * by its address. One mapping for all rigs of a test process; a rig's buffers hold nothing that another one reads.
  */
+
+import { errnoName } from '../../protocol/errno.ts';
 import type { HostMemory } from '../../src/loop/host-memory.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { mapAnonymous, viewMemory } from '../../src/sys/mmap.ts';
 import type { HostSpace } from './host-space.ts';
 

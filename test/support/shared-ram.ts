@@ -3,7 +3,7 @@
  * mapped here once. The views die with `close`: nothing may touch the ram after it.
  */
 import { closeSync, ftruncateSync } from 'node:fs';
-import { errnoName } from '../../src/sys/libc.ts';
+import { errnoName } from '../../protocol/errno.ts';
 import { createHugeMemfd, createMemfd } from '../../src/sys/memfd.ts';
 import { mapShared, unmap, viewMemory } from '../../src/sys/mmap.ts';
 import { GuestRam } from './mock-driver-memory.ts';

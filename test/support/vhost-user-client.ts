@@ -4,11 +4,11 @@
  * Every wait is bounded; fds handed to `send` stay the caller's.
  */
 import { closeSync } from 'node:fs';
+import { errnoName } from '../../protocol/errno.ts';
 import { EAGAIN } from '../../protocol/linux.ts';
 import { VHOST_USER_REPLY_FLAGS } from '../../protocol/vhost-user.ts';
 import { type MessageName, requestName } from '../../protocol/vhost-user-messages.ts';
 import { vhostUserHeader } from '../../protocol/vhost-user-payloads.ts';
-import { errnoName } from '../../src/sys/libc.ts';
 import { connectTo, FdSocket } from '../../src/sys/unix-socket.ts';
 import {
   encodeMessage,

@@ -183,7 +183,7 @@ export function shapeViolations(file: SourceFile): string[] {
     );
   }
   const lines = file.text.split('\n').length - 1;
-  if (lines > FILE_LINES_MAX && roomOf(file.path) !== 'protocol') {
+  if (lines > FILE_LINES_MAX) {
     sentences.push(
       `${file.path}: ${lines} lines, at most ${FILE_LINES_MAX}: split it by what it knows`,
     );

@@ -174,9 +174,9 @@ describe('shape', () => {
     );
   });
 
-  test('a long file is found, a long table of protocol/ is not', () => {
-    expect(of(header + lines(400))).toContain('404 lines, at most 400');
-    expect(of(header + lines(400), 'protocol/a.ts')).toBe('');
+  test.each(['src/blk/a.ts', 'protocol/a.ts'])('a long file is found: %s', (path) => {
+    expect(of(header + lines(400), path)).toContain('404 lines, at most 400');
+    expect(of(header + lines(396), path)).toBe('');
   });
 
   test.each([

@@ -2,7 +2,7 @@
  * A disk as a configuration has it: the options of `serve` that make it, by their names with `_` for `-`. What
  * disk_attach takes, disk_get_config and save_config answer, and vloop.config.json holds.
  */
-import type { JsonSchema } from './json-schema.ts';
+import { type JsonSchema, objectOf } from './json-schema.ts';
 import { type OptionName, type OptionRow, optionTable } from './options.ts';
 
 /** Of one process each, and a disk that is attached has a process of its own. */
@@ -49,19 +49,14 @@ export const diskConfig = {
   properties: PROPERTIES,
 } as unknown as OptionsObject;
 
-export const config = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['disks'],
-  properties: {
-    $schema: { type: 'string', description: 'where this schema is, for editors' },
-    disks: {
-      type: 'array',
-      items: diskConfig,
-      description: 'the disks, each in a process of its own',
-    },
+export const config = objectOf(['disks'], {
+  $schema: { type: 'string', description: 'where this schema is, for editors' },
+  disks: {
+    type: 'array',
+    items: diskConfig,
+    description: 'the disks, each in a process of its own',
   },
-} as const;
+});
 
 /** Whether an option's value is a path: a relative one means something else in another process. */
 function isPathOf(key: string, value: string): boolean {

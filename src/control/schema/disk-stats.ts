@@ -2,7 +2,7 @@
  * What a disk has counted since it was made: the results of disk_get_stats and disk_get_block_map. Counts only
  * grow; who wants rates looks twice and divides by the difference of `at_ms`.
  */
-import type { ValueOf } from './json-schema.ts';
+import { objectOf, recordOf, type ValueOf } from './json-schema.ts';
 
 const COUNT = { type: 'integer', minimum: 0 } as const;
 const NUMBER = { type: 'number', minimum: 0 } as const;
@@ -63,119 +63,75 @@ const buckets = {
 } as const;
 
 const summary = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['count', 'mean_us', 'p50_us', 'p90_us', 'p99_us', 'p999_us'],
-  description: 'latencies in microseconds, exact to 1.6 %; failed requests count as well',
-  properties: {
+  ...recordOf({
     count: COUNT,
     mean_us: NUMBER,
     p50_us: NUMBER,
     p90_us: NUMBER,
     p99_us: NUMBER,
     p999_us: NUMBER,
-  },
+  }),
+  description: 'latencies in microseconds, exact to 1.6 %; failed requests count as well',
 } as const;
 
 const OPS = ['read', 'write', 'flush', 'discard', 'write_zeroes'] as const;
 
-const queueStats = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['queue', ...COUNT_NAMES, 'time_ms', 'latency'],
-  properties: {
-    queue: COUNT,
-    ...counts,
-    time_ms: {
-      type: 'object',
-      additionalProperties: false,
-      required: OPS,
-      description: 'milliseconds that all requests of an operation took together',
-      properties: {
-        read: NUMBER,
-        write: NUMBER,
-        flush: NUMBER,
-        discard: NUMBER,
-        write_zeroes: NUMBER,
-      },
-    },
-    latency: {
-      type: 'object',
-      additionalProperties: false,
-      required: OPS,
-      properties: {
-        read: buckets,
-        write: buckets,
-        flush: buckets,
-        discard: buckets,
-        write_zeroes: buckets,
-      },
-    },
+const queueStats = objectOf(['queue', ...COUNT_NAMES, 'time_ms', 'latency'], {
+  queue: COUNT,
+  ...counts,
+  time_ms: {
+    ...objectOf(OPS, {
+      read: NUMBER,
+      write: NUMBER,
+      flush: NUMBER,
+      discard: NUMBER,
+      write_zeroes: NUMBER,
+    }),
+    description: 'milliseconds that all requests of an operation took together',
   },
-} as const;
+  latency: objectOf(OPS, {
+    read: buckets,
+    write: buckets,
+    flush: buckets,
+    discard: buckets,
+    write_zeroes: buckets,
+  }),
+});
 
-export const diskStats = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['name', 'at_ms', 'totals', 'latency', 'failures', 'violations', 'queues'],
-  properties: {
-    name: { type: 'string' },
-    at_ms: { ...NUMBER, description: 'when this was counted: milliseconds of CLOCK_MONOTONIC' },
-    totals: {
-      type: 'object',
-      additionalProperties: false,
-      required: COUNT_NAMES,
-      properties: counts,
-      description: 'of all queues; busy_ms is that of the busiest',
-    },
-    latency: {
-      type: 'object',
-      additionalProperties: false,
-      required: OPS,
-      properties: {
-        read: summary,
-        write: summary,
-        flush: summary,
-        discard: summary,
-        write_zeroes: summary,
-      },
-    },
-    failures: {
-      type: 'array',
-      description: 'operations that the backing file has failed',
-      items: {
-        type: 'object',
-        additionalProperties: false,
-        required: ['op', 'error', 'count'],
-        properties: { op: { type: 'string' }, error: { type: 'string' }, count: COUNT },
-      },
-    },
-    violations: {
-      type: 'array',
-      description: 'what drivers did wrong with their rings',
-      items: {
-        type: 'object',
-        additionalProperties: false,
-        required: ['kind', 'count'],
-        properties: { kind: { type: 'string' }, count: COUNT },
-      },
-    },
-    queues: { type: 'array', items: queueStats, description: 'those that have run' },
+export const diskStats = recordOf({
+  name: { type: 'string' },
+  at_ms: { ...NUMBER, description: 'when this was counted: milliseconds of CLOCK_MONOTONIC' },
+  totals: {
+    ...objectOf(COUNT_NAMES, counts),
+    description: 'of all queues; busy_ms is that of the busiest',
   },
-} as const;
+  latency: objectOf(OPS, {
+    read: summary,
+    write: summary,
+    flush: summary,
+    discard: summary,
+    write_zeroes: summary,
+  }),
+  failures: {
+    type: 'array',
+    description: 'operations that the backing file has failed',
+    items: recordOf({ op: { type: 'string' }, error: { type: 'string' }, count: COUNT }),
+  },
+  violations: {
+    type: 'array',
+    description: 'what drivers did wrong with their rings',
+    items: recordOf({ kind: { type: 'string' }, count: COUNT }),
+  },
+  queues: { type: 'array', items: queueStats, description: 'those that have run' },
+});
 
-export const blockMap = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['cell_size', 'size', 'reads', 'writes', 'discards'],
-  properties: {
-    cell_size: { ...COUNT, description: 'bytes of a cell, a power of two' },
-    size: { ...COUNT, description: 'bytes of the disk' },
-    reads: { type: 'array', items: COUNT, description: 'requests by cell, modulo 2^32' },
-    writes: { type: 'array', items: COUNT, description: 'written zeroes are writes' },
-    discards: { type: 'array', items: COUNT },
-  },
-} as const;
+export const blockMap = recordOf({
+  cell_size: { ...COUNT, description: 'bytes of a cell, a power of two' },
+  size: { ...COUNT, description: 'bytes of the disk' },
+  reads: { type: 'array', items: COUNT, description: 'requests by cell, modulo 2^32' },
+  writes: { type: 'array', items: COUNT, description: 'written zeroes are writes' },
+  discards: { type: 'array', items: COUNT },
+});
 
 export type DiskStats = ValueOf<typeof diskStats>;
 export type QueueStats = DiskStats['queues'][number];

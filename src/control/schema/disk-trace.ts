@@ -2,7 +2,7 @@
  * Requests as they end: what disk_trace takes and answers. What a request was, never what it carried.
  */
 import { OP_NAMES } from '../../blk/op-names.ts';
-import type { ValueOf } from './json-schema.ts';
+import { recordOf, type ValueOf } from './json-schema.ts';
 
 const COUNT = { type: 'integer', minimum: 0 } as const;
 
@@ -20,33 +20,23 @@ export const traceParams = {
   end: { type: 'boolean', description: 'take what there is, and end the trace' },
 } as const;
 
-export const traceResult = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['trace', 'lost', 'requests'],
-  properties: {
-    trace: { ...COUNT, description: 'to go on with; one that nobody asks for 5 s ends' },
-    lost: { ...COUNT, description: 'requests left out: they came faster than they were taken' },
-    requests: {
-      type: 'array',
-      items: {
-        type: 'object',
-        additionalProperties: false,
-        required: ['start_ms', 'queue', 'head', 'op', 'sector', 'bytes', 'took_us', 'status'],
-        properties: {
-          start_ms: { type: 'number', description: 'milliseconds of CLOCK_MONOTONIC' },
-          queue: COUNT,
-          head: COUNT,
-          op: { type: 'string', enum: OP_NAMES },
-          sector: COUNT,
-          bytes: COUNT,
-          took_us: { type: 'number' },
-          status: { type: 'string', description: 'OK, IOERR or UNSUPP' },
-        },
-      },
-    },
+export const traceResult = recordOf({
+  trace: { ...COUNT, description: 'to go on with; one that nobody asks for 5 s ends' },
+  lost: { ...COUNT, description: 'requests left out: they came faster than they were taken' },
+  requests: {
+    type: 'array',
+    items: recordOf({
+      start_ms: { type: 'number', description: 'milliseconds of CLOCK_MONOTONIC' },
+      queue: COUNT,
+      head: COUNT,
+      op: { type: 'string', enum: OP_NAMES },
+      sector: COUNT,
+      bytes: COUNT,
+      took_us: { type: 'number' },
+      status: { type: 'string', description: 'OK, IOERR or UNSUPP' },
+    }),
   },
-} as const;
+});
 
 export type TraceResult = ValueOf<typeof traceResult>;
 export type TracedLine = TraceResult['requests'][number];

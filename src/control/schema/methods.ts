@@ -11,7 +11,14 @@ import { diskStatus } from './disk-status.ts';
 import { traceParams, traceResult } from './disk-trace.ts';
 import { diskWhy } from './disk-why.ts';
 import { EVENT_NAMES } from './events.ts';
-import { DONE, type JsonSchema, NO_PARAMS, type ValueOf } from './json-schema.ts';
+import {
+  DONE,
+  type JsonSchema,
+  NO_PARAMS,
+  objectOf,
+  recordOf,
+  type ValueOf,
+} from './json-schema.ts';
 
 export interface MethodRow {
   readonly summary: string;
@@ -27,12 +34,7 @@ const DISK = {
   description: 'the disk: its name, its file or its vhost-user socket',
 } as const;
 
-const DISK_ONLY = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['disk'],
-  properties: { disk: DISK },
-} as const;
+const DISK_ONLY = recordOf({ disk: DISK });
 
 export const methods = {
   rpc_get_methods: {
@@ -45,33 +47,23 @@ export const methods = {
     summary: 'the version of this vloop, its process, and where its page is',
     of: 'process',
     params: NO_PARAMS,
-    result: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['version', 'pid', 'http'],
-      properties: {
-        version: { type: 'string' },
-        pid: { type: 'integer' },
-        http: {
-          anyOf: [{ type: 'string' }, { type: 'null' }],
-          description: 'the address of the page, when one is served',
-        },
+    result: recordOf({
+      version: { type: 'string' },
+      pid: { type: 'integer' },
+      http: {
+        anyOf: [{ type: 'string' }, { type: 'null' }],
+        description: 'the address of the page, when one is served',
       },
-    },
+    }),
   },
   get_metrics: {
     summary: 'Prometheus metrics of all disks of this process',
     of: 'process',
     params: NO_PARAMS,
-    result: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['type', 'text'],
-      properties: {
-        type: { type: 'string', description: 'the content type' },
-        text: { type: 'string', description: 'the exposition' },
-      },
-    },
+    result: recordOf({
+      type: { type: 'string', description: 'the content type' },
+      text: { type: 'string', description: 'the exposition' },
+    }),
   },
   disk_list: {
     summary: 'all disks',
@@ -88,20 +80,15 @@ export const methods = {
   disk_quiesce: {
     summary: 'let a disk stand still, with nothing of it in flight, until it is resumed',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk'],
-      properties: {
-        disk: DISK,
-        timeout_ms: {
-          type: 'integer',
-          minimum: 1,
-          maximum: 20_000,
-          description: 'how long requests in flight may take to end (5000)',
-        },
+    params: objectOf(['disk'], {
+      disk: DISK,
+      timeout_ms: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 20_000,
+        description: 'how long requests in flight may take to end (5000)',
       },
-    },
+    }),
     result: DONE,
   },
   disk_resume: {
@@ -113,74 +100,44 @@ export const methods = {
   disk_set_status: {
     summary: 'change settings of a disk that runs, all of them or none; answers what came of it',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk'],
-      properties: { disk: DISK, ...settingsParams },
-    },
+    params: objectOf(['disk'], { disk: DISK, ...settingsParams }),
     result: diskStatus,
   },
   disk_set_direct_io: {
     summary: 'switch direct I/O on or off',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk', 'direct_io'],
-      properties: { disk: DISK, direct_io: directIo },
-    },
+    params: recordOf({ disk: DISK, direct_io: directIo }),
     result: diskStatus,
   },
   disk_set_block_size: {
     summary: 'change the logical block size; no front-end may be connected',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk', 'block_size'],
-      properties: { disk: DISK, block_size: blockSize },
-    },
+    params: recordOf({ disk: DISK, block_size: blockSize }),
     result: diskStatus,
   },
   disk_change_file: {
     summary: 'give a disk another file: of the same size, and read-only unless quiesced',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk', 'file'],
-      properties: { disk: DISK, ...changeFileParams },
-    },
+    params: objectOf(['disk', 'file'], { disk: DISK, ...changeFileParams }),
     result: diskStatus,
   },
   disk_set_capacity: {
     summary: 'take the size that the backing file has now; the guest is told',
     of: 'disk',
     params: DISK_ONLY,
-    result: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['size', 'old_size'],
-      properties: {
-        size: { type: 'integer', description: 'bytes' },
-        old_size: { type: 'integer', description: 'bytes' },
-      },
-    },
+    result: recordOf({
+      size: { type: 'integer', description: 'bytes' },
+      old_size: { type: 'integer', description: 'bytes' },
+    }),
   },
   disk_transfer_ioctl: {
     summary: 'hand a command to the transfer module of a disk; what it means is the module’s',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk', 'command'],
-      properties: {
-        disk: DISK,
-        command: { type: 'string', minLength: 1, maxLength: 256 },
-        argument: { description: 'anything' },
-      },
-    },
+    params: objectOf(['disk', 'command'], {
+      disk: DISK,
+      command: { type: 'string', minLength: 1, maxLength: 256 },
+      argument: { description: 'anything' },
+    }),
     result: {
       type: 'array',
       items: { description: 'anything' },
@@ -190,30 +147,20 @@ export const methods = {
   disk_detach: {
     summary: 'end a disk: at once when no front-end is connected, else when it has gone',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk'],
-      properties: {
-        disk: DISK,
-        force: {
-          type: 'boolean',
-          description: 'end the front-end’s session, once its requests are answered',
-        },
+    params: objectOf(['disk'], {
+      disk: DISK,
+      force: {
+        type: 'boolean',
+        description: 'end the front-end’s session, once its requests are answered',
       },
-    },
-    result: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['state', 'in_flight'],
-      properties: {
-        state: { enum: ['rundown', 'autoclear'], description: 'autoclear: a front-end has it' },
-        in_flight: {
-          type: 'integer',
-          description: 'requests whose end is waited for: disk_why says what they wait for',
-        },
+    }),
+    result: recordOf({
+      state: { enum: ['rundown', 'autoclear'], description: 'autoclear: a front-end has it' },
+      in_flight: {
+        type: 'integer',
+        description: 'requests whose end is waited for: disk_why says what they wait for',
       },
-    },
+    }),
   },
   subscribe: {
     summary: 'be told of events from now on, as notifications',
@@ -246,12 +193,7 @@ export const methods = {
   disk_trace: {
     summary: 'requests as they end: begins a trace, or goes on with one',
     of: 'disk',
-    params: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['disk'],
-      properties: { disk: DISK, ...traceParams },
-    },
+    params: objectOf(['disk'], { disk: DISK, ...traceParams }),
     result: traceResult,
   },
   disk_why: {
