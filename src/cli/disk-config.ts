@@ -11,7 +11,8 @@ import {
 } from '../control/schema/disk-config.ts';
 import type { DiskStatus } from '../control/schema/disk-status.ts';
 import type { JsonSchema } from '../control/schema/json-schema.ts';
-import { type OptionName, type OptionRow, optionTable } from '../control/schema/options.ts';
+import type { OptionRow } from '../control/schema/option-row.ts';
+import { type OptionName, optionTable } from '../control/schema/options.ts';
 import type { DiskOptions } from './options.ts';
 
 /** A value of the command line as the schema has it: a number where it takes one. */

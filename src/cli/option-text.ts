@@ -2,7 +2,8 @@
  * The options as README has them: a table, made from their declarations. --help is text/help.ts.
  * Nothing here is read by a running vloop.
  */
-import { type OptionRow, optionTable } from '../control/schema/options.ts';
+import type { OptionRow } from '../control/schema/option-row.ts';
+import { optionTable } from '../control/schema/options.ts';
 
 /** README's table of options. */
 export function optionsMarkdown(): string {

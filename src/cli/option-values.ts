@@ -6,12 +6,8 @@ import { cpus as machineCpus } from 'node:os';
 import { LINUX_PARTITIONS_MAX } from '../../protocol/partition-tables.ts';
 import { VIRTIO_BLK_ID_BYTES } from '../../protocol/virtio-blk.ts';
 import { type HttpAddress, parseHttpAddress } from '../control/http-address.ts';
-import {
-  NAME_PATTERN,
-  type OptionName,
-  type OptionRow,
-  optionTable,
-} from '../control/schema/options.ts';
+import type { OptionRow } from '../control/schema/option-row.ts';
+import { NAME_PATTERN, type OptionName, optionTable } from '../control/schema/options.ts';
 import { CPU_COUNT_MAX } from '../sys/scheduling.ts';
 
 /** A command line that cannot be carried out: exit status 2. */

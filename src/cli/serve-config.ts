@@ -4,7 +4,8 @@
  */
 import type { DiskConfig } from '../control/schema/disk-config.ts';
 import { optionsOf } from '../control/schema/disk-config.ts';
-import { type OptionRow, optionTable } from '../control/schema/options.ts';
+import type { OptionRow } from '../control/schema/option-row.ts';
+import { optionTable } from '../control/schema/options.ts';
 import { readConfig } from './config-file.ts';
 import { OptionsError } from './option-values.ts';
 import { parseCommandLine, type ServeOptions } from './options.ts';

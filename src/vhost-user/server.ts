@@ -4,9 +4,8 @@
  * removes its own on the way out.
  */
 import { closeSync, lstatSync, unlinkSync } from 'node:fs';
-import { EACCES, EADDRINUSE, EAGAIN, ECONNREFUSED, ENOENT } from '../../protocol/linux.ts';
 import { errnoName } from '../../protocol/errno.ts';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED } from '../../protocol/linux.ts';
+import { EACCES, EADDRINUSE, EAGAIN, ECONNREFUSED, ENOENT } from '../../protocol/linux.ts';
 import { type FdWatch, watchReadable } from '../sys/poll.ts';
 import {
   acceptConnection,

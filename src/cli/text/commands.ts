@@ -2,7 +2,8 @@
  * Every command of the program as text: verbs, their words and options, from the tables that carry them out. What
  * the man page and the completions are made of.
  */
-import { type OptionRow, optionTable } from '../../control/schema/options.ts';
+import type { OptionRow } from '../../control/schema/option-row.ts';
+import { optionTable } from '../../control/schema/options.ts';
 import { RUN_OPTIONS, RUN_SUMMARY, RUN_WORDS } from '../run/run-options.ts';
 import type { VerbOptions } from '../verbs/verb.ts';
 import { verbs } from '../verbs/verbs.ts';

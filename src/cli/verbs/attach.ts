@@ -10,7 +10,8 @@ import {
   withPaths,
 } from '../../control/schema/disk-config.ts';
 import type { DiskStatus } from '../../control/schema/disk-status.ts';
-import { type OptionName, type OptionRow, optionTable } from '../../control/schema/options.ts';
+import type { OptionRow } from '../../control/schema/option-row.ts';
+import { type OptionName, optionTable } from '../../control/schema/options.ts';
 import { typedOption } from '../disk-config.ts';
 import { OptionsError } from '../option-values.ts';
 import { parseCommandLine } from '../options.ts';

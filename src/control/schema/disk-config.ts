@@ -3,7 +3,8 @@
  * disk_attach takes, disk_get_config and save_config answer, and vloop.config.json holds.
  */
 import { type JsonSchema, objectOf } from './json-schema.ts';
-import { type OptionName, type OptionRow, optionTable } from './options.ts';
+import type { OptionRow } from './option-row.ts';
+import { type OptionName, optionTable } from './options.ts';
 
 /** Of one process each, and a disk that is attached has a process of its own. */
 const NOT_OF_A_DISK: readonly string[] = ['control', 'successor', 'exit-with-stdin'];

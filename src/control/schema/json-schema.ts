@@ -23,6 +23,23 @@ export interface JsonSchema {
 /** The type of the values that a schema admits. */
 export type ValueOf<S> = S extends TSchema ? Static<S> : never;
 
+type Properties = Readonly<Record<string, JsonSchema>>;
+
+/** An object that has these properties and no others; those that are named have to be there. */
+export function objectOf<
+  const R extends ReadonlyArray<keyof P & string>,
+  const P extends Properties,
+>(required: R, properties: P) {
+  return { type: 'object', additionalProperties: false, required, properties } as const;
+}
+
+/** An object that has all of these properties and no others. */
+export function recordOf<const P extends Properties>(properties: P) {
+  // As many names as there are properties; TypeBox reads the union of a tuple's elements.
+  const required = Object.keys(properties) as unknown as readonly [keyof P & string];
+  return objectOf(required, properties);
+}
+
 /** A method's params when it has none. */
 export const NO_PARAMS = { type: 'object', additionalProperties: false, properties: {} } as const;
 /** What a method answers that only has to succeed. */

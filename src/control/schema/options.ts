@@ -8,7 +8,7 @@ import { VIRTIO_BLK_ID_BYTES } from '../../../protocol/virtio-blk.ts';
 import { RANGES_MAX } from '../../blk/disk-shape.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../../log.ts';
 import { BLOCK_SIZES } from '../../loop/geometry.ts';
-import type { JsonSchema } from './json-schema.ts';
+import { BYTES, count, FLAG, type OptionRow, oneOf, TEXT } from './option-row.ts';
 
 /** KICK, CALL and ERR name a vring in eight bits. */
 export const QUEUES_MAX = 256;
@@ -17,32 +17,6 @@ export const POLL_US_MAX = 1000;
 export const CPU_LATENCY_US_MAX = 1000;
 /** What a disk may be called: it stands in tables, paths of metrics and shell words. */
 export const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._+@-]{0,63}$';
-
-export interface OptionRow {
-  /** What stands behind `=` on a command line; null: nothing. */
-  readonly value: string | null;
-  readonly meaning: string;
-  readonly default?: string;
-  /**
-   * `disk`: of one disk, a key of configurations too (with `_` for `-`); `process`: of all disks of one process;
-   * `command`: of a command line only.
-   */
-  readonly scope: 'disk' | 'process' | 'command';
-  /** The value where it is not text: in configurations and JSON-RPC params. */
-  readonly schema: JsonSchema;
-}
-
-const TEXT = { type: 'string', minLength: 1 } as const;
-const FLAG = { type: 'boolean' } as const;
-const BYTES = {
-  anyOf: [
-    { type: 'integer', minimum: 0 },
-    { type: 'string', minLength: 1 },
-  ],
-} as const;
-const oneOf = <const T extends readonly (string | number)[]>(...values: T) => ({ enum: values });
-const count = (minimum: number, maximum: number) =>
-  ({ type: 'integer', minimum, maximum }) as const;
 
 export const optionTable = {
   'socket-path': {
