@@ -78,8 +78,10 @@ describe('of a disk', () => {
       through: ['env', '-C', disk.directory],
     });
     try {
+      await both.logged('serving', 2);
       const rpc = disk.own(await RpcClient.connect(`${disk.directory}/ctl`));
-      const heard = await heardBy(rpc);
+      // What is told at the start may still be on its way.
+      const heard = await heardBy(rpc, ['disk_connected', 'disk_disconnected', 'disk_detached']);
       disk.own(await MockFrontEnd.start(`${disk.directory}/other.img.sock`));
       await comes(heard, 'disk_connected');
       await rpc.call('disk_detach', { disk: 'other.img', force: true });
