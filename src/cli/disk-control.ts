@@ -24,7 +24,7 @@ export function controlledDisk(served: ServedDisk): ControlledDisk {
 }
 
 function methodsOf(served: ServedDisk): DiskMethods {
-  const { open, server, emit } = served;
+  const { open, server, emit, log } = served;
   const { freeze } = open.disk;
   return {
     disk_get_status: () => statusOf(served),
@@ -38,12 +38,14 @@ function methodsOf(served: ServedDisk): DiskMethods {
       requireState(served, 'quiesce');
       const refusal = await open.turn.take(() => freeze.quiesce(timeout_ms));
       if (refusal !== null) throw new ControlError('EBUSY', `${refusal}: the disk goes on`);
+      log.info('the disk stands still until it is resumed');
       emit('disk_quiesced');
       return null;
     },
     async disk_resume() {
       if (!freeze.quiesced) throw new ControlError('EINVAL', 'the disk does not stand still');
       await open.turn.take(() => freeze.resume());
+      log.info('the disk goes on');
       emit('disk_resumed');
       return null;
     },
@@ -59,6 +61,7 @@ function methodsOf(served: ServedDisk): DiskMethods {
     disk_detach({ force = false }) {
       requireState(served, 'clear');
       const next = nextState('bound', 'clear', !force && server.connection !== null);
+      log.info({ state: next, force }, 'the disk is detached');
       if (next === 'rundown') server.stop();
       else server.finish();
       return {

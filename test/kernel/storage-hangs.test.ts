@@ -13,7 +13,8 @@ import { noise } from '../support/image-content.ts';
 import { blk } from '../support/mock-driver-blk.ts';
 import { MockFrontEnd, type MockFrontEndOptions } from '../support/mock-frontend.ts';
 import type { Pending } from '../support/mock-frontend-queue.ts';
-import { VloopProcess } from '../support/vloop-process.ts';
+import { PseudoTerminal } from '../support/pseudo-terminal.ts';
+import { VloopProcess, vloopCommand } from '../support/vloop-process.ts';
 import { eventually } from '../support/waiting.ts';
 
 const MIB = 2 ** 20;
@@ -120,6 +121,19 @@ describe.skipIf(skipped)('a frozen file system', { timeout: 120_000 }, () => {
     expect(Buffer.compare(await queue.mustRun(blk.read(800, BLOCK)), data)).toBe(0);
   }
 
+  /** It says how long it takes while it does, until the thaw. */
+  async function quiesceOnTerminal(): Promise<void> {
+    const words = [...vloopCommand(), 'quiesce', 'hung', '--timeout-ms=20000'];
+    const terminal = own(new PseudoTerminal(words, 120, 24));
+    await terminal.shows('how long it takes', (text) =>
+      /quiesce hung: \d+\.\d s, [1-5] requests in flight/.test(text) ? true : undefined,
+    );
+    await thaw();
+    expect(await terminal.said('ENDED')).toBe('0');
+    expect(terminal.text).toContain('\x1b[Khung: stands still');
+    await rpc.call('disk_resume', HUNG);
+  }
+
   test.each([
     ['io_uring', ['--direct-io=on']],
     ['calls', ['--direct-io=off', '--io-path=calls']],
@@ -169,7 +183,8 @@ describe.skipIf(skipped)('a frozen file system', { timeout: 120_000 }, () => {
     }
     await goesOn(fine);
 
-    await thaw();
+    if (path === 'io_uring') await quiesceOnTerminal();
+    else await thaw();
     await hung.queue.drained(WAIT_MS);
     expect(first.map(({ request }) => request.status)).toEqual(first.map(() => VIRTIO_BLK_S_OK));
     expectWritten(100);

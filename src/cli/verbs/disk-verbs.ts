@@ -8,6 +8,7 @@ import type { JsonSchema } from '../../control/schema/json-schema.ts';
 import { type DiskMethodName, methods } from '../../control/schema/methods.ts';
 import { bytesOf, OptionsError } from '../option-values.ts';
 import { pickDisk, withDisks } from './processes.ts';
+import { withProgress } from './progress-line.ts';
 import type { Verb, VerbArgs, VerbOptions } from './verb.ts';
 
 type Answered = Readonly<Record<string, unknown>> | null;
@@ -140,12 +141,16 @@ export function diskVerb(method: DiskMethodName, more: DiskVerb = {}): Verb {
       for (const key of paths) if (key in given) given[key] = resolve(String(given[key]));
       const { result, name } = await withDisks(async (disks) => {
         const { status, client } = pickDisk(disks, args.words[0]!);
+        const disk = status.name;
+        const verb = method.replace(/^disk_/, '').replaceAll('_', ' ');
         try {
-          const answer = await client.callAny(method, { ...given, disk: status.name });
-          return { result: answer, name: status.name };
+          const answer = await withProgress({ verb, disk, path: client.path }, () =>
+            client.callAny(method, { ...given, disk }),
+          );
+          return { result: answer, name: disk };
         } catch (error) {
           if (!(error instanceof ControlError)) throw error;
-          throw refusalOf(error, status.name, params, more.switches === true);
+          throw refusalOf(error, disk, params, more.switches === true);
         }
       });
       const record = result as Answered;
