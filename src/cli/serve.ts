@@ -176,7 +176,8 @@ function stopServers(disks: readonly ServedDisk[]): void {
 
 /** To whoever started vloop. A disk goes on where nobody can be told. */
 function say(text: string): void {
-  process.stdout.once('error', () => {});
+  // Each worker's output is piped there, with a listener of its own: a dozen disks are no leak.
+  process.stdout.setMaxListeners(0).once('error', () => {});
   process.stdout.write(text);
 }
 
