@@ -64,13 +64,6 @@ export const ioUringParams = struct('io_uring_params', 'linux/io_uring.h', 120, 
   cq_off: ['bytes[40]', 'out: io_cqring_offsets'],
 });
 
-export const ioUringGeteventsArg = struct('io_uring_getevents_arg', 'linux/io_uring.h', 24, {
-  sigmask: ['u64', 'signal mask'],
-  sigmask_sz: ['u32', 'its size'],
-  pad: ['u32', 'reserved'],
-  ts: ['u64', 'address of a __kernel_timespec: how long to wait'],
-});
-
 export const ioUringRsrcUpdate = struct('io_uring_rsrc_update', 'linux/io_uring.h', 16, {
   offset: ['u32', 'slot, or -1 for any'],
   resv: ['u32', 'reserved'],
@@ -115,13 +108,11 @@ export const IORING_SETUP_DEFER_TASKRUN = 1 << 13;
 
 export const IORING_FEAT_SINGLE_MMAP = 1 << 0;
 export const IORING_FEAT_NODROP = 1 << 1;
-export const IORING_FEAT_EXT_ARG = 1 << 8;
 
 export const IORING_SQ_CQ_OVERFLOW = 1 << 1;
 export const IORING_SQ_TASKRUN = 1 << 2;
 
 export const IORING_ENTER_GETEVENTS = 1 << 0;
-export const IORING_ENTER_EXT_ARG = 1 << 3;
 export const IORING_ENTER_REGISTERED_RING = 1 << 4;
 
 export const IORING_REGISTER_FILES = 2;
@@ -129,7 +120,6 @@ export const IORING_REGISTER_FILES_UPDATE = 6;
 export const IORING_REGISTER_RING_FDS = 20;
 
 export const IORING_OFF_SQ_RING = 0;
-export const IORING_OFF_CQ_RING = 0x8000000;
 export const IORING_OFF_SQES = 0x10000000;
 
 export const IORING_POLL_ADD_MULTI = 1 << 0;

@@ -187,11 +187,6 @@ export interface NumberedVringsRequest {
   readonly request: VringsRequest;
 }
 
-export interface NumberedRequest {
-  readonly id: number;
-  readonly request: WorkerRequest;
-}
-
 /** A command of the user's for the transfer module. Done at once, between two turns. */
 export interface TransferIoctl {
   readonly kind: 'transferIoctl';

@@ -10,7 +10,7 @@ export interface SourceFile {
   readonly text: string;
 }
 
-export const FILE_LINES_MAX = 400;
+export const FILE_LINES_MAX = 300;
 export const FUNCTION_LINES_MAX = 60;
 const HEADER_WORDS_MIN = 8;
 

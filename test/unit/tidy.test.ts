@@ -175,8 +175,8 @@ describe('shape', () => {
   });
 
   test.each(['src/blk/a.ts', 'protocol/a.ts'])('a long file is found: %s', (path) => {
-    expect(of(header + lines(400), path)).toContain('404 lines, at most 400');
-    expect(of(header + lines(396), path)).toBe('');
+    expect(of(header + lines(300), path)).toContain('304 lines, at most 300');
+    expect(of(header + lines(296), path)).toBe('');
   });
 
   test.each([
