@@ -134,7 +134,7 @@ test('under load, larger and smaller twenty times: every answer is right', async
 
 test('a terminal that goes away ends vloop, as it ends any program', async () => {
   disk = new ServedDisk({ sizeBytes: MIB });
-  const args = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`];
+  const args = [`--blk-file=${disk.image}`, `--socket-path=${disk.socket}`, '--log-format=json'];
   // Everything that vloop says comes from the terminal then.
   const through = ['sh', '-c', 'exec script -qfc "$*" /dev/null', 'sh'];
   const terminal = new VloopProcess({ args, through });
