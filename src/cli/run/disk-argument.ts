@@ -21,6 +21,8 @@ const NOT_A_DISKS = [
   ...[
     'socket-path',
     'fd',
+    // The disk's process inherits no descriptor.
+    'key-fd',
     'blk-file',
     'memory',
     'once',

@@ -42,6 +42,7 @@ describe('--disk', () => {
     ['a.img,direct_oi=on', 'a disk has no option "direct_oi"; did you mean "direct_io"?'],
     ['a.img,readonly', 'a disk has no option "readonly"; did you mean "read_only"?'],
     ['a.img,socket_path=/x', 'a disk has no option "socket_path"'],
+    ['a.img,transfer=xor,key_fd=3', 'a disk has no option "key_fd"'],
     ['a.img,once', 'a disk has no option "once"'],
     ['a.img,xyzzy', 'a disk has no option "xyzzy"'],
     ['a.img,serial', 'serial= is missing its value'],
