@@ -59,13 +59,14 @@ export class CommandBoard {
     this.retries = new Uint8Array(memory, 36 * size, size);
   }
 
-  /** The commands in flight, the oldest first. */
+  /** Commands in flight, counted where they stand: also while their worker hangs. */
   get inFlightCount(): number {
     let count = 0;
     for (let head = 0; head < this.size; head++) if (this.stage[head] !== STAGE_NONE) count++;
     return count;
   }
 
+  /** The commands in flight, the oldest first. */
   inFlight(): ShownCommand[] {
     const shown: ShownCommand[] = [];
     for (let head = 0; head < this.size; head++) {
