@@ -66,14 +66,22 @@ as_root true || stop 'building an image needs root or passwordless sudo'
 packages_install mmdebstrap=mmdebstrap mke2fs=e2fsprogs
 
 log=$cache/fs-tests-build.log
+# Left by a build that was killed: whoever has the lock is the only one that builds.
+as_root rm -rf --one-file-system "$cache"/.fs-tests-*
 build=$(mktemp -d "$cache/.fs-tests-XXXXXX")
 root=$build/root
 child=''
 clean_up() {
-  local status=$?
+  local status=$? tries
   trap - EXIT
   if [[ -n $child ]]; then
     as_root kill -TERM -- "-$child" 2>/dev/null || true
+    # All of the group and not only its first: mmdebstrap's children still write into the root, and unmount what is in it.
+    for ((tries = 200; tries > 0; tries--)); do
+      as_root kill -0 -- "-$child" 2>/dev/null || break
+      sleep 0.05
+    done
+    as_root kill -KILL -- "-$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   fi
   as_root rm -rf --one-file-system "$build"

@@ -117,13 +117,11 @@ export class FsTestsRun {
     return Number(found[0]);
   }
 
-  /** Only results: no work folder, no image, no process. */
-  async expectNothingLeft(): Promise<void> {
+  /** Only results: no work folder, no image, no process that was given a path which begins so. */
+  async expectNothingLeft(path = `${this.folder}/vloop-fs-`): Promise<void> {
     expect(readdirSync(this.folder).filter((name) => name.startsWith('vloop-fs-'))).toEqual([]);
     const alive = () =>
-      readdirSync('/proc').filter(
-        (pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${this.folder}/vloop-fs-`),
-      );
+      readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(path));
     await waitFor(
       () => `end of ${alive().join()}`,
       15_000,
