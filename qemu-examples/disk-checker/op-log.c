@@ -11,8 +11,8 @@ void op_log_init(struct op_log *log, uint32_t room)
 {
 	log->room = room;
 	log->count = FIRST_OP;
-	/* Pages that are never used cost nothing. */
-	log->ops = calloc(room, sizeof(*log->ops));
+	/* One more for reading back when it is full. Pages that are never used cost nothing. */
+	log->ops = calloc(room + 1, sizeof(*log->ops));
 	if (!log->ops)
 		stop(EXIT_CANNOT_RUN, "no memory for a log of %u operations", room);
 }

@@ -19,19 +19,70 @@ double seconds_now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* Ends the program when something has not been answered for too long, because nothing can take it back. */
+static void *watch(void *argument)
+{
+	struct play *play = argument;
+
+	for (;; sleep(1)) {
+		pthread_mutex_lock(&play->lock);
+		double late = seconds_now() - play->timeout;
+
+		for (uint32_t i = 0; i < play->lane_count; i++) {
+			uint32_t now = play->lanes[i].now;
+
+			if (!now || play->lanes[i].began > late)
+				continue;
+			op_print(stderr, now, &play->log->ops[now]);
+			fprintf(stderr, "disk-checker: FAILED: #%u has not been answered for %.0f s\n", now,
+				play->timeout);
+			_exit(EXIT_DISK_WRONG);
+		}
+		if (play->waits_for && play->waits_since <= late) {
+			fprintf(stderr, "disk-checker: FAILED: %s has not been answered for %.0f s\n",
+				play->waits_for, play->timeout);
+			_exit(EXIT_DISK_WRONG);
+		}
+		pthread_mutex_unlock(&play->lock);
+	}
+	return NULL;
+}
+
+static void waits(struct play *play, const char *what)
+{
+	pthread_mutex_lock(&play->lock);
+	play->waits_for = what;
+	play->waits_since = seconds_now();
+	pthread_mutex_unlock(&play->lock);
+}
+
 void play_init(struct play *play, struct target *target, struct op_log *log, uint64_t seed)
 {
+	pthread_t watcher;
+
 	play->target = target;
 	play->log = log;
 	play->clock = 1;
 	model_init(&play->model, log, seed, target->size, target->unit);
 	pthread_mutex_init(&play->lock, NULL);
+	if (pthread_create(&watcher, NULL, watch, play))
+		stop(EXIT_CANNOT_RUN, "cannot start a thread");
 }
 
-static void must_do(const struct play *play, const struct op *op, unsigned char *buffer)
+/* Everything is on the disk, and the next reads come from there. */
+static void forget(struct play *play)
 {
+	waits(play, "fsync");
+	target_forget(play->target);
+	waits(play, NULL);
+}
+
+static void must_do(struct play *play, const struct op *op, unsigned char *buffer)
+{
+	waits(play, "an operation before the test");
 	int result = target_do(play->target, op, buffer);
 
+	waits(play, NULL);
 	if (result < 0)
 		stop(EXIT_DISK_WRONG, "FAILED before the test: %s at offset %llu, %u bytes: %s", kind_names[op->kind],
 		     (unsigned long long)op->offset, op->length, strerror(-result));
@@ -66,7 +117,7 @@ void play_fill(struct play *play)
 		model_set(&play->model, at, length, VERSION_ZEROES);
 	}
 	free(buffer);
-	target_forget(play->target);
+	forget(play);
 }
 
 /* The start of the oldest operation in flight: what no read can see any more may be forgotten. */
@@ -155,31 +206,6 @@ static void *run_lane(void *argument)
 	return NULL;
 }
 
-/* Waits for all lanes; an operation that does not come back ends the program, because nothing can take it back. */
-static void join(struct play *play)
-{
-	for (uint32_t i = 0; i < play->lane_count;) {
-		struct timespec soon;
-
-		clock_gettime(CLOCK_REALTIME, &soon);
-		soon.tv_sec++;
-		if (pthread_timedjoin_np(play->lanes[i].thread, NULL, &soon) == 0) {
-			i++;
-			continue;
-		}
-		for (uint32_t j = i; j < play->lane_count; j++) {
-			uint32_t now = play->lanes[j].now;
-
-			if (!now || seconds_now() - play->lanes[j].began < play->timeout)
-				continue;
-			op_print(stderr, now, &play->log->ops[now]);
-			fprintf(stderr, "disk-checker: FAILED: #%u has not been answered for %.0f s\n", now,
-				play->timeout);
-			_exit(EXIT_DISK_WRONG);
-		}
-	}
-}
-
 static int read_back(struct play *play, uint64_t offset, uint64_t length)
 {
 	uint32_t most = FILL_BYTES;
@@ -191,8 +217,13 @@ static int read_back(struct play *play, uint64_t offset, uint64_t length)
 		struct op op = { .kind = READ, .offset = at, .length = left < most ? left : most, .pieces = 1,
 				 .direct = play->target->io != IO_BUFFERED };
 
+		/* Its number is free again after a reading that was right: the log has one more place than room, for this. */
+		play->log->room++;
 		if (!step(play, lane, &op, buffer))
 			stop(EXIT_CANNOT_RUN, "the log is full");
+		play->log->room--;
+		if (!play->failure.is_one)
+			play->log->count--;
 	}
 	free(buffer);
 	return !play->failure.is_one;
@@ -210,15 +241,15 @@ int play_round(struct play *play, uint32_t ops, int direct)
 		if (pthread_create(&lane->thread, NULL, run_lane, lane))
 			stop(EXIT_CANNOT_RUN, "cannot start a thread");
 	}
-	join(play);
+	for (uint32_t i = 0; i < play->lane_count; i++)
+		pthread_join(play->lanes[i].thread, NULL);
 	if (play->failure.is_one)
 		return 0;
-	target_forget(play->target);
-	/* The last numbers of the log are kept for this. */
-	play->log->room += play->target->size / FILL_BYTES + 1;
-	int right = read_back(play, 0, play->target->size);
-	play->log->room -= play->target->size / FILL_BYTES + 1;
-	return right;
+	if (play->log->count >= play->log->room)
+		fprintf(stderr, "disk-checker: the log is full after %u operations, the rest is left out\n",
+			play->log->count);
+	forget(play);
+	return read_back(play, 0, play->target->size);
 }
 
 int play_again(struct play *play, const uint32_t *numbers, uint32_t count)
@@ -234,7 +265,7 @@ int play_again(struct play *play, const uint32_t *numbers, uint32_t count)
 		if (op->kind != FLUSH)
 			put(play, op->offset, op->length, VERSION_INITIAL, buffer);
 	}
-	target_forget(play->target);
+	forget(play);
 	for (uint32_t i = 0; i < count && !play->failure.is_one; i++) {
 		struct op *op = &log->ops[numbers[i]];
 
@@ -242,18 +273,18 @@ int play_again(struct play *play, const uint32_t *numbers, uint32_t count)
 		op->ended = 0;
 		if (changes(op) && !model_has_room(&play->model, op->offset, op->length, play->clock))
 			continue;
+		play->lanes[0].began = seconds_now();
+		play->lanes[0].now = numbers[i];
 		if (changes(op))
 			model_begin(&play->model, numbers[i]);
 		if (op->kind == WRITE)
 			content_fill(&play->model, numbers[i], op->offset, buffer, op->length);
 		end(play, &play->lanes[0], numbers[i], spoil_do(play->target, op, buffer), buffer);
 	}
-	target_forget(play->target);
-	log->room += play->target->size / FILL_BYTES + count + 1;
+	forget(play);
 	for (uint32_t i = 0; i < count && !play->failure.is_one; i++)
 		if (log->ops[numbers[i]].kind != FLUSH)
 			read_back(play, log->ops[numbers[i]].offset, log->ops[numbers[i]].length);
-	log->room -= play->target->size / FILL_BYTES + count + 1;
 	log->count = before;
 	free(buffer);
 	return !play->failure.is_one;

@@ -34,6 +34,8 @@ struct play {
 	uint32_t lane_count, clock, length_max;
 	int overlap, direct;
 	double ends, timeout; /* seconds; ends: no new operation later, 0: never */
+	const char *waits_for; /* what the main thread does besides operations of the log, NULL: nothing */
+	double waits_since;
 	pthread_mutex_t lock;
 	struct failure failure;
 };

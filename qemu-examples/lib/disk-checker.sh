@@ -27,6 +27,8 @@ if [[ ! -d $ready ]]; then
   install -m 755 "$build/out/disk-checker" "$build/root/bin/"
   pack_cpio "$build/root" "$build/out/disk-checker.cpio" "$base/busybox"
   mv -T "$build/out" "$ready" 2>/dev/null || [[ -d $ready ]]
+  # Left by builds that were killed; this one has taken minutes.
+  find "$cache" -maxdepth 1 -name '.checker-*' -mmin +60 -exec rm -rf {} +
   find "$cache" -maxdepth 1 -name 'disk-checker-*' -mtime +14 -exec rm -rf {} +
 fi
 touch "$ready"
