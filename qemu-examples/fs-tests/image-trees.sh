@@ -12,10 +12,16 @@ tree_is() {
   done
 }
 
+# is_git DIR: the root of a git tree, and not a folder inside another one.
+is_git() {
+  git -C "$1" rev-parse --verify -q HEAD >/dev/null 2>&1 && [[ -z $(git -C "$1" rev-parse --show-prefix) ]]
+}
+
 # tree_name DIR: the commit, and whether something was changed since.
 tree_name() {
   local changes
-  if git -C "$1" rev-parse --verify -q HEAD 2>/dev/null; then
+  if is_git "$1"; then
+    git -C "$1" rev-parse HEAD
     changes=$(git -C "$1" status --porcelain --untracked-files=no)
     [[ -z $changes ]] || echo 'with local changes'
   else
@@ -26,8 +32,11 @@ tree_name() {
 # tree_state DIR: text that changes when the sources do.
 tree_state() {
   [[ -n $1 ]] || return 0
-  if git -C "$1" rev-parse --verify -q HEAD 2>/dev/null; then
+  if is_git "$1"; then
+    git -C "$1" rev-parse HEAD
     git -C "$1" diff HEAD
+    # A new test that is not in git yet.
+    (cd "$1" && git ls-files -z --others --exclude-standard | xargs -r0 stat -c '%n %s %Y')
   else
     (cd "$1" && find . -type f -printf '%P %s %T@\n' | sort)
   fi
@@ -46,8 +55,8 @@ in_root() {
 copy_tree() {
   local into=$root/usr/src/$2
   as_root mkdir -p "$into"
-  if git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1; then
-    git -C "$1" ls-files -z | tar -C "$1" --null --ignore-failed-read -T - -cf - | as_root tar -C "$into" --no-same-owner -xf -
+  if is_git "$1"; then
+    git -C "$1" ls-files -z --cached --others --exclude-standard | tar -C "$1" --null --ignore-failed-read -T - -cf - | as_root tar -C "$into" --no-same-owner -xf -
   else
     tar -C "$1" -cf - . | as_root tar -C "$into" --no-same-owner -xf -
   fi

@@ -105,5 +105,7 @@ kib=$(du -sk "$into" | cut -f1)
 mke2fs -q -F -t ext4 -O ^has_journal -m 0 -L modules -d "$build/stage/usr/lib/modules" "$build/out/modules.img" \
   $((kib * 5 / 4 + 16 * 1024))k >/dev/null || stop "mke2fs cannot make an image of $kib KiB of modules"
 mv -T "$build/out" "$ready" 2>/dev/null || [[ -d $ready ]]
+# Left by builds that were killed; this one has taken minutes.
+find "$cache" -maxdepth 1 -name '.modules-*' -mmin +60 -exec rm -rf {} +
 find "$cache" -maxdepth 1 -name 'modules-*-????????????' -mtime +14 -exec rm -rf {} +
 echo "$ready"

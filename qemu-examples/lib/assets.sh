@@ -24,11 +24,16 @@ ready=$cache/$part-${recipe:0:12}
 # Two builders at once (a test run and an example) wait for each other here.
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
-flock -w 600 9 || stop "another build has held $cache/.lock for ten minutes"
-
+take_lock() {
+  flock -w 600 9 || stop "another build has held $cache/.lock for ten minutes"
+}
+take_lock
+if [[ ! -d $ready && $part != base ]]; then
+  base=$(flock -u 9 && "$lib/assets.sh" base)
+  take_lock
+fi
+# Another builder may have had the lock since the last look.
 if [[ ! -d $ready ]]; then
-  [[ $part == base ]] || base=$(flock -u 9 && "$lib/assets.sh" base)
-  flock -w 600 9
   say_step "Building the guest's $part files (once; kept in $cache)" >&2
   # Nobody else builds while the lock is held: what is there was left by a build that was killed.
   rm -rf "$cache"/.build-*
