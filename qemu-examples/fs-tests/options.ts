@@ -20,7 +20,7 @@ export const optionTable = {
   group: {
     value: 'NAME',
     meaning:
-      "packaged, checker: all or quick; xfstests: its own, with commas (quick,rw,…); blktests: its device's cases",
+      "packaged, checker: all or quick; xfstests: its own, with commas (quick,rw,…); blktests: none, its device's cases",
   },
   set: {
     value: 'NAME=VALUE',

@@ -96,6 +96,10 @@ function planOwn(
 }
 
 function planBlktests(asked: Asked, { blktests }: TreeLists): TestCase[] {
+  const { group, suites } = asked.options;
+  if (group !== null && suites.length === 1) {
+    throw new UsageError(`--group=${group}: blktests runs its cases for a disk, without groups`);
+  }
   const named = namedTests(asked);
   const unknown = named?.find((name) => !blktests.includes(name));
   if (unknown !== undefined) throw new UsageError(`no test ${unknown} in blktests for a disk`);
@@ -116,12 +120,19 @@ function planXfstests(asked: Asked, { xfstests }: TreeLists): TestCase[] {
   if (unheard !== undefined) {
     throw new UsageError(`--group=${group}: no test of this tree of xfstests is in ${unheard}`);
   }
+  const fileSystems = fileSystemsOf('xfstests', asked.options);
+  // The folder of another file system has nothing to say here; `shared` and `generic` have.
+  const isFor = (fs: FileSystem, name: string) =>
+    ['generic', 'shared', fs].includes(name.split('/')[0]!);
+  const ofNone = names?.find((name) => !fileSystems.some((fs) => isFor(fs, name)));
+  if (ofNone !== undefined) {
+    throw new UsageError(`no file system of --fs=${fileSystems.join()} has the test ${ofNone}`);
+  }
   const inGroup = [...groups].filter(([, of]) => wanted.some((name) => of.includes(name)));
   const chosen = names ?? inGroup.map(([name]) => name);
-  return fileSystemsOf('xfstests', asked.options).flatMap((fs) =>
+  return fileSystems.flatMap((fs) =>
     chosen
-      // The folder of another file system has nothing to say here; `shared` and `generic` have.
-      .filter((name) => ['generic', 'shared', fs].includes(name.split('/')[0]!))
+      .filter((name) => isFor(fs, name))
       .map((name) => ({ suite: 'xfstests' as const, fs, name })),
   );
 }

@@ -60,9 +60,10 @@ describe('xfstests', () => {
     ]);
   });
 
-  test('a test of another file system is not run on this one', () => {
-    expect(plan(['--suite=xfstests', '--fs=ext4', 'ext4/001', 'xfs/004'])).toEqual([
+  test('a test of one file system is not run on another', () => {
+    expect(plan(['--suite=xfstests', '--fs=ext4,xfs', 'ext4/001', 'xfs/004'])).toEqual([
       'xfstests ext4 ext4/001',
+      'xfstests xfs xfs/004',
     ]);
   });
 
@@ -70,7 +71,9 @@ describe('xfstests', () => {
     [['--suite=xfstests', 'generic/999'], 'no test generic/999 in this tree of xfstests'],
     [['--suite=xfstests', '--group=quikc'], '--group=quikc: no test of this tree'],
     [['--suite=xfstests', '--group=quick,nope'], 'no test of this tree of xfstests is in nope'],
-    [['--suite=xfstests', '--fs=ext4', 'xfs/004'], 'nothing is left to run'],
+    [['--suite=xfstests', '--fs=ext4', 'ext4/001', 'xfs/004'], '--fs=ext4 has the test xfs/004'],
+    [['--suite=xfstests', '--fs=ext4', '--exclude=generic/001', 'generic/001'], 'nothing is left'],
+    [['--suite=blktests', '--group=quick'], '--group=quick: blktests runs its cases'],
     [['--suite=xfstests', '--exclude=generic/007'], '--exclude=generic/007: it is not among'],
     [['--suite=blktests', 'block/001'], 'no test block/001 in blktests for a disk'],
     [['fio-verfy'], 'no test fio-verfy in packaged, which has fio-verify,'],
