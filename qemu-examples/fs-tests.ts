@@ -10,6 +10,7 @@ import { run } from '../test/support/bounded-process.ts';
 import { EnvironmentError, UsageError } from './fs-tests/cases.ts';
 import { openImage } from './fs-tests/image.ts';
 import { planText } from './fs-tests/lane.ts';
+import { readNamedFile } from './fs-tests/named-file.ts';
 import { helpText, parseCommandLine, type RunOptions } from './fs-tests/options.ts';
 import { listedTests, makePlan } from './fs-tests/plan.ts';
 import { runTests } from './fs-tests/run.ts';
@@ -20,10 +21,11 @@ const SIGNAL_ECHO_MS = 2000;
 const LIB = join(import.meta.dirname, 'lib');
 const DEFAULT_LIST = join(import.meta.dirname, 'fs-tests/lists/integrity.list');
 
-async function accelerator(): Promise<'kvm' | 'tcg'> {
+async function accelerator(signal: AbortSignal): Promise<'kvm' | 'tcg'> {
   const { status, stdout, stderr } = await run(
     ['bash', join(LIB, 'accel.sh')],
     ACCELERATOR_TIMEOUT_MS,
+    signal,
   );
   if (status === 0) return stdout.trim() === 'kvm' ? 'kvm' : 'tcg';
   throw new EnvironmentError(stderr.trim().split('\n').at(-1) ?? 'no accelerator');
@@ -31,8 +33,7 @@ async function accelerator(): Promise<'kvm' | 'tcg'> {
 
 function readList(path: string | null): string | null {
   if (path === null) return null;
-  if (!existsSync(path)) throw new UsageError(`--list=${path}: no such file`);
-  return readFileSync(path, 'utf8');
+  return readNamedFile('list', path).toString();
 }
 
 /** A name that the tree does not have is refused before minutes are spent on building. */
@@ -68,7 +69,7 @@ async function main(options: RunOptions, stop: AbortController): Promise<number>
   try {
     const place = { workFolder, output: resolve(options.output) };
     return await runTests(
-      { options, image, plan, ...place, accelerator: await accelerator() },
+      { options, image, plan, ...place, accelerator: await accelerator(stop.signal) },
       stop,
     );
   } finally {

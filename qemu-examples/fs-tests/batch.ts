@@ -6,8 +6,10 @@ import type { CaseResult, DiskCounters, Side, TestCase, Verdict } from './cases.
 import { type ChannelLine, countersBetween } from './channel-lines.ts';
 
 const STATUS_NOT_RUN = 77;
-/** timeout(1): it ran out, or had to be killed. */
+/** timeout(1): it ran out, or had to be killed. Programs of a test may end so by themselves, but before their time. */
 const STATUS_TIMED_OUT = [124, 137];
+/** Two clocks of the guest's. */
+const CLOCKS_DIFFER_SECONDS = 1;
 
 export interface BatchSetup {
   readonly side: Side;
@@ -48,26 +50,27 @@ export class Batch {
       else this.#counters[role] = countersBetween(this.#before.get(role), counters);
     }
     if (line.kind !== 'end') return null;
-    const ending = verdictOf(line.status, this.#reason, this.#output, this.#setup.timeoutSeconds);
+    const ending = verdictOf(line, this.#reason, this.#output, this.#setup.timeoutSeconds);
     const output = ending.verdict === 'pass' ? '' : this.#output.join('\n');
     const reason = [ending.reason, evidence].filter(Boolean).join('; ');
     this.#result({ ...ending, reason }, line.seconds, output);
     return ending.verdict;
   }
 
-  /** The machine was lost: that is the result of the test that was on. */
-  lose(ending: Ending, seconds: number, evidence: string): void {
-    this.#result(ending, seconds, [...this.#output, evidence].join('\n'));
+  /** The machine was lost: that is the result of the test that was on. False: all had ended. */
+  lose(ending: Ending, seconds: number, evidence: string): boolean {
+    return this.#result(ending, seconds, [...this.#output, evidence].join('\n'));
   }
 
-  #result({ verdict, reason }: Ending, seconds: number, output: string): void {
+  #result({ verdict, reason }: Ending, seconds: number, output: string): boolean {
     const test = this.#tests[this.done];
-    if (test === undefined) return;
+    if (test === undefined) return false;
     this.done += 1;
     const { side, guest } = this.#setup;
     const counters = this.#counters;
     this.#setup.onResult({ ...test, side, guest, counters, verdict, reason, seconds, output });
     this.#forget();
+    return true;
   }
 
   #forget(): void {
@@ -78,21 +81,29 @@ export class Batch {
   }
 }
 
+/** How the script of a test ended. */
+export interface ScriptEnd {
+  readonly status: number;
+  readonly seconds: number;
+}
+
 /** Whether a test that ended so was cut off. */
-export const ranOut = (status: number) => STATUS_TIMED_OUT.includes(status);
+export const ranOut = ({ status, seconds }: ScriptEnd, timeoutSeconds: number) =>
+  STATUS_TIMED_OUT.includes(status) && seconds >= timeoutSeconds - CLOCKS_DIFFER_SECONDS;
 
 /** The exit status of a case's script, in words. */
 export function verdictOf(
-  status: number,
+  end: ScriptEnd,
   reason: string,
   output: readonly string[],
   timeoutSeconds: number,
 ): Ending {
+  const { status } = end;
   if (status === 0) return { verdict: 'pass', reason: '' };
   if (status === STATUS_NOT_RUN) {
     return { verdict: 'not run', reason: reason || 'no reason given' };
   }
-  if (ranOut(status)) {
+  if (ranOut(end, timeoutSeconds)) {
     return { verdict: 'hang', reason: `it was still running after ${timeoutSeconds} s` };
   }
   const said = output.findLast((line) => line.trim() !== '')?.trim();

@@ -6,8 +6,8 @@ import type { DiskCounters } from './cases.ts';
 
 export type ChannelLine =
   | { readonly kind: 'hello'; readonly kernel: string }
-  | { readonly kind: 'missing'; readonly role: string }
-  | { readonly kind: 'prepared'; readonly ok: boolean }
+  /** Status 0: the disks are ready; 77: this kernel cannot have that file system; else they could not be. */
+  | { readonly kind: 'prepared'; readonly status: number }
   | { readonly kind: 'begin' }
   | {
       readonly kind: 'counters';
@@ -31,10 +31,8 @@ export function parseChannelLine(raw: string): ChannelLine {
   switch (word) {
     case '@hello':
       return { kind: 'hello', kernel: rest.join(' ') };
-    case '@missing':
-      return { kind: 'missing', role: rest[0] ?? '' };
     case '@prepared':
-      return { kind: 'prepared', ok: rest[0] === '0' };
+      return { kind: 'prepared', status: Number(rest[0]) };
     case '@begin':
       return { kind: 'begin' };
     case '@counters':

@@ -4,11 +4,13 @@
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { BoundedProcess, waitFor } from '../../test/support/bounded-process.ts';
+import { setTimeout } from 'node:timers/promises';
+import { BoundedProcess } from '../../test/support/bounded-process.ts';
 import { EnvironmentError, type Side } from './cases.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 30_000;
+const LOOK_EVERY_MS = 10;
 const STOP_TIMEOUT_MS = 15_000;
 const GIB = 2 ** 30;
 const LOG_END_CHARACTERS = 400;
@@ -51,11 +53,15 @@ export class GuestDisks {
     roles: readonly string[],
     vloopOptions: readonly string[],
   ): Promise<GuestDisks> {
-    const disks = roles.map((role) => {
-      const image = join(folder, `${role}.img`);
-      const fd = openSync(image, 'wx');
+    const imageOf = (role: string) => join(folder, `${role}.img`);
+    // All of them first: what starts below is ended by whoever has the disks.
+    for (const role of roles) {
+      const fd = openSync(imageOf(role), 'wx');
       ftruncateSync(fd, DISK_SIZES_GIB[role]! * GIB);
       closeSync(fd);
+    }
+    const disks = roles.map((role) => {
+      const image = imageOf(role);
       const command = [
         ...vloopCommand(),
         ...['serve', image, `--socket-path=${join(folder, role)}.sock`, `--serial=${role}`],
@@ -77,14 +83,19 @@ export class GuestDisks {
     for (const { role, backEnd } of this.#disks) {
       if (backEnd === null) continue;
       const socket = join(this.#folder, `${role}.sock`);
-      await waitFor(
-        () => `socket of vloop; it said: ${backEnd.output}`,
-        START_TIMEOUT_MS,
-        () => {
-          if (!backEnd.ended) return listens(socket) || undefined;
+      const deadline = performance.now() + START_TIMEOUT_MS;
+      while (!listens(socket)) {
+        if (backEnd.ended) {
           throw new EnvironmentError(`vloop ended at its start: ${lastWords(backEnd.output)}`);
-        },
-      );
+        }
+        if (performance.now() > deadline) {
+          const said = lastWords(backEnd.output) || 'nothing';
+          throw new EnvironmentError(
+            `vloop does not listen at ${socket} after ${START_TIMEOUT_MS / 1000} s; it said: ${said}`,
+          );
+        }
+        await setTimeout(LOOK_EVERY_MS);
+      }
     }
   }
 
@@ -146,14 +157,15 @@ export class GuestDisks {
   /** SIGTERM; sentences about back-ends that do not end well. */
   async stop(): Promise<string[]> {
     const ends = await Promise.all(
-      this.backEnds.map(async (backEnd) => {
+      this.#disks.map(async ({ role, backEnd }) => {
+        if (backEnd === null) return null;
         backEnd.signal('SIGTERM');
         try {
           const { status, signal, stderr } = await backEnd.within(STOP_TIMEOUT_MS);
           if (status === 0) return null;
-          return `vloop ended with ${signal ?? `status ${status}`}: ${lastWords(stderr)}`;
+          return `vloop of ${role} ended with ${signal ?? `status ${status}`}: ${lastWords(stderr)}`;
         } catch {
-          return `vloop did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM`;
+          return `vloop of ${role} did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM`;
         }
       }),
     );

@@ -35,16 +35,18 @@ export async function openImage(options: RunOptions, signal: AbortSignal): Promi
   for (const tree of ['xfstests', 'blktests'] as const) {
     const given = tree === 'xfstests' ? options.xfstestsDir : options.blktestsDir;
     if (!options.suites.includes(tree)) continue;
-    args.push(`--${tree}`, given === null ? await fetchTree(tree) : resolve(given));
+    args.push(`--${tree}`, given === null ? await fetchTree(tree, signal) : resolve(given));
   }
   const folder = await buildImage(args, signal);
   return { folder, lists: readLists(folder), recipe: readFileSync(join(folder, 'recipe'), 'utf8') };
 }
 
-/** image.sh in a group of its own, told to end when the run is: it cleans up behind itself. */
+/** image.sh in a group of its own, told to end when the run is, however that ends: it cleans up behind itself. */
 function buildImage(args: readonly string[], signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
   return new Promise((settle, reject) => {
-    const child = spawn('bash', [join(HERE, 'image.sh'), ...args], {
+    const builder = ['bash', join(HERE, 'image.sh'), ...args];
+    const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...builder], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -74,18 +76,19 @@ function buildImage(args: readonly string[], signal: AbortSignal): Promise<strin
 }
 
 /** A shallow clone, kept; a later run takes it as it is. */
-async function fetchTree(tree: keyof typeof PUBLIC_GIT): Promise<string> {
+async function fetchTree(tree: keyof typeof PUBLIC_GIT, signal: AbortSignal): Promise<string> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vloop', tree);
   if (existsSync(join(cache, 'check'))) return cache;
   const url = PUBLIC_GIT[tree];
   process.stderr.write(`fetching ${tree} from ${url}\n`);
   const partial = `${cache}.partial`;
-  await run(['rm', '-rf', partial, cache], CLONE_TIMEOUT_MS);
+  await run(['rm', '-rf', partial, cache], CLONE_TIMEOUT_MS, signal);
   const clone = ['env', 'GIT_TERMINAL_PROMPT=0', 'git', 'clone', '-q', '--depth=1', url, partial];
   try {
-    await mustRun(clone, CLONE_TIMEOUT_MS);
-    await mustRun(['mv', '-T', partial, cache], CLONE_TIMEOUT_MS);
+    await mustRun(clone, CLONE_TIMEOUT_MS, signal);
+    await mustRun(['mv', '-T', partial, cache], CLONE_TIMEOUT_MS, signal);
   } catch (error) {
+    signal.throwIfAborted();
     const lines = String(error instanceof Error ? error.message : error)
       .trim()
       .split('\n');
@@ -116,18 +119,25 @@ export const settingsScript = (settings: RunOptions['settings']) =>
 export async function packPayload(
   path: string,
   { suites, settings }: Pick<RunOptions, 'suites' | 'settings'>,
+  signal: AbortSignal,
 ): Promise<void> {
   const folder = dirname(path);
   writeFileSync(join(folder, 'settings.sh'), settingsScript(settings));
   const scripts = ['-C', join(HERE, 'guest'), '.', '-C', folder, 'settings.sh'];
-  await mustRun(['tar', '-cf', path, ...scripts], PACK_TIMEOUT_MS);
+  await pack(['tar', '-cf', path, ...scripts], signal);
   if (!suites.includes('checker')) return;
   const { status, stdout, stderr } = await run(
     ['bash', join(HERE, '../lib/disk-checker.sh')],
     COMPILE_TIMEOUT_MS,
+    signal,
   );
   if (status !== 0)
     throw new EnvironmentError(stderr.trim().split('\n').at(-1) ?? 'no disk checker');
-  const append = ['tar', '-C', stdout.trim(), '-rf', path, 'disk-checker'];
-  await mustRun(append, PACK_TIMEOUT_MS);
+  await pack(['tar', '-C', stdout.trim(), '-rf', path, 'disk-checker'], signal);
+}
+
+async function pack(tar: readonly string[], signal: AbortSignal): Promise<void> {
+  const { status, stderr } = await run(tar, PACK_TIMEOUT_MS, signal);
+  const said = stderr.trim().split('\n').at(-1);
+  if (status !== 0) throw new EnvironmentError(`the guest's scripts cannot be packed: ${said}`);
 }

@@ -50,8 +50,14 @@ export class Journal {
     return this.#known.sides.length > 1 ? differenceText(compareSides(this.#results)) : null;
   }
 
+  /** A later result of the same test on the same side takes the place of the one before. */
   add(result: CaseResult): void {
-    this.#results.push(result);
+    const key = keyOf(result);
+    const known = this.#results.findIndex(
+      (other) => other.side === result.side && keyOf(other) === key,
+    );
+    if (known === -1) this.#results.push(result);
+    else this.#results[known] = result;
     if (performance.now() - this.#savedAt > SAVE_EVERY_MS) this.save();
   }
 

@@ -5,11 +5,11 @@
 import { statfsSync } from 'node:fs';
 import type { CaseResult, FileSystem, Side, Suite, TestCase } from './cases.ts';
 import { caseLabel, EnvironmentError, isGreen } from './cases.ts';
-import { Machine } from './machine.ts';
+import { LostAtBootError, Machine, type MachineEnding, NotUpError } from './machine.ts';
 import type { MachineSetup } from './qemu-command.ts';
 import type { Work } from './work.ts';
 
-/** A machine that does not boot says nothing about its disks, and QEMU's TCG loses one now and then. */
+/** A guest that does not come up says nothing about its disks, unless one of them died. */
 const BOOT_ATTEMPTS = 3;
 /** Disks are sparse: when the host has less, tests would fail for want of room. */
 const FREE_BYTES_MIN = 512 * 2 ** 20;
@@ -35,10 +35,19 @@ export interface LaneSetup {
   readonly onBoot: (machine: Machine, seconds: number) => void;
 }
 
+/** Which guest had to go before it could run a test, and why. */
+interface Lost {
+  readonly guest: string;
+  readonly ending: MachineEnding;
+}
+
 export class Lane {
   readonly #setup: LaneSetup;
   readonly #machines = new Map<Side, Machine>();
+  readonly #last = new Map<Side, CaseResult>();
   #started = 0;
+  /** In a row. */
+  #lostAtBoot = 0;
 
   constructor(setup: LaneSetup) {
     this.#setup = setup;
@@ -58,7 +67,9 @@ export class Lane {
         }
       }
       for (const machine of this.#machines.values()) {
-        for (const sentence of await machine.powerOff()) this.#setup.onNote(sentence);
+        const sentence = await machine.powerOff();
+        if (sentence !== null) this.#setup.onNote(sentence);
+        this.#tellLoss(machine);
       }
     } finally {
       await Promise.all([...this.#machines.values()].map((machine) => machine.kill()));
@@ -67,43 +78,84 @@ export class Lane {
 
   /** As many of the tests as go in one; how many that were. */
   async #runOn(side: Side, tests: readonly TestCase[]): Promise<number> {
-    const { signal, timeoutSeconds, onResult } = this.#setup;
-    const [{ suite, fs }] = tests as readonly [TestCase];
-    const machine = await this.#machineOn(side);
-    if (machine.preparedFor !== fs) {
-      const ending = await machine.prepare(fs);
-      if (ending !== null) {
-        signal.throwIfAborted();
-        await this.#replaceWhenLost(machine);
-        const guest = machine.name;
-        const { verdict, reason, evidence: output = '' } = ending;
-        const none = { seconds: 0, counters: {} };
-        onResult({ ...tests[0]!, side, verdict, reason, output, guest, ...none });
-        return 1;
-      }
+    const { signal, timeoutSeconds } = this.#setup;
+    const [test] = tests as readonly [TestCase];
+    const ready = await this.#readyMachine(side, test.fs);
+    if (!(ready instanceof Machine)) {
+      const { verdict, reason, evidence: output = '' } = ready.ending;
+      const none = { seconds: 0, counters: {} };
+      this.#tell({ ...test, side, verdict, reason, output, guest: ready.guest, ...none });
+      return 1;
     }
-    const count = await machine.run(tests, timeoutSeconds ?? TIMEOUT_SECONDS[suite], (result) => {
+    const seconds = timeoutSeconds ?? TIMEOUT_SECONDS[test.suite];
+    const count = await ready.run(tests, seconds, (result) => {
       if (signal.aborted) return;
-      if (!isGreen(result.verdict)) this.#checkRoom(machine, result);
+      if (!isGreen(result.verdict)) this.#checkRoom(ready, `${caseLabel(result)} ran`);
       // A test that failed may have left anything on the disks.
-      if (result.verdict === 'fail') machine.preparedFor = null;
-      onResult(result);
+      if (result.verdict === 'fail') ready.preparedFor = null;
+      this.#tell(result);
     });
-    await this.#replaceWhenLost(machine);
+    if (ready.lost) await this.#drop(ready);
     return count;
   }
 
-  async #replaceWhenLost(machine: Machine): Promise<void> {
-    if (!machine.lost) return;
+  #tell(result: CaseResult): void {
+    this.#last.set(result.side, result);
+    this.#setup.onResult(result);
+  }
+
+  /** A machine that was lost between tests is the result of the last one there, in place of what that had. */
+  #tellLoss(machine: Machine): void {
+    const loss = machine.takeLoss();
+    const last = this.#last.get(machine.side);
+    if (loss === null || last?.guest !== machine.name || this.#setup.signal.aborted) return;
+    const { verdict, reason, evidence = '' } = loss;
+    const reasons = [last.reason, `after its end: ${reason}`].filter(Boolean).join('; ');
+    const output = [last.output, evidence].filter(Boolean).join('\n');
+    this.#tell({ ...last, verdict, reason: reasons, output });
+  }
+
+  async #drop(machine: Machine): Promise<void> {
+    this.#tellLoss(machine);
     await machine.kill();
     this.#machines.delete(machine.side);
+  }
+
+  /**
+   * A machine whose disks are ready, or how it was lost. Where tests have run something may hold the disks: then a new
+   * machine has the say.
+   */
+  async #readyMachine(side: Side, fs: FileSystem): Promise<Machine | Lost> {
+    for (;;) {
+      let machine: Machine;
+      try {
+        machine = await this.#machineOn(side);
+      } catch (error) {
+        if (!(error instanceof LostAtBootError)) throw error;
+        if (++this.#lostAtBoot < BOOT_ATTEMPTS) return error;
+        throw new EnvironmentError(
+          `${BOOT_ATTEMPTS} guests in a row did not come up: ${error.message}`,
+        );
+      }
+      this.#lostAtBoot = 0;
+      if (machine.preparedFor === fs) return machine;
+      const ending = await machine.prepare(fs);
+      if (ending === null) return machine;
+      this.#setup.signal.throwIfAborted();
+      const { name: guest, used } = machine;
+      if (isGreen(ending.verdict)) return { guest, ending };
+      this.#checkRoom(machine, `the disks were made ready for ${fs}`);
+      await this.#drop(machine);
+      if (!used || ending.verdict !== 'fail') return { guest, ending };
+      this.#setup.onNote(`${guest}: ${ending.reason}; a new guest takes its place`);
+    }
   }
 
   async #machineOn(side: Side): Promise<Machine> {
     this.#checkSpace();
     const present = this.#machines.get(side);
     if (present !== undefined && !present.lost) return present;
-    if (present !== undefined) await this.#replaceWhenLost(present);
+    if (present !== undefined) await this.#drop(present);
     for (let attempt = 1; ; attempt++) {
       const name = `guest-${this.#setup.number}.${++this.#started}-${side}`;
       const began = performance.now();
@@ -114,7 +166,7 @@ export class Lane {
         return machine;
       } catch (error) {
         this.#setup.signal.throwIfAborted();
-        const again = error instanceof EnvironmentError && attempt < BOOT_ATTEMPTS;
+        const again = error instanceof NotUpError && attempt < BOOT_ATTEMPTS;
         if (!again || this.#setup.machine.kernel !== null) throw error;
         this.#setup.onNote(`${name}: ${error.message}; started again`);
       }
@@ -122,12 +174,10 @@ export class Lane {
   }
 
   /** A test that failed because the host was full says nothing about anything. */
-  #checkRoom(machine: Machine, result: CaseResult): void {
+  #checkRoom(machine: Machine, what: string): void {
     const folder = this.#setup.machine.workFolder;
     if (!machine.ranOutOfRoom && freeBytes(folder) >= FREE_BYTES_FULL) return;
-    throw new EnvironmentError(
-      `${folder} was full while ${caseLabel(result)} ran, which therefore does not count`,
-    );
+    throw new EnvironmentError(`${folder} was full while ${what}, which therefore does not count`);
   }
 
   #checkSpace(): void {

@@ -1,11 +1,11 @@
 /**
  * One guest with its disks: boots, prepares a file system, runs cases one after the other, powers off. A case that loses
- * the machine (panic, hang, back-end death) is a result like the others; the machine is to be killed then. Every wait is
- * bounded.
+ * the machine (panic, hang, back-end death) is a result like the others, and a machine that is lost between cases tells
+ * that once (takeLoss); it is to be killed then. Every wait is bounded.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BoundedProcess } from '../../test/support/bounded-process.ts';
+import { BoundedProcess, type Finished } from '../../test/support/bounded-process.ts';
 import { collectEvidence } from '../../test/support/guest-evidence.ts';
 import { QmpClient } from '../../test/support/guest-qmp.ts';
 import { Batch, type Ending, ranOut } from './batch.ts';
@@ -21,14 +21,33 @@ import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 const BOOT_TIMEOUT_MS = 120_000;
 const PREPARE_TIMEOUT_MS = 120_000;
 const POWER_OFF_TIMEOUT_MS = 30_000;
+const DEATH_TIMEOUT_MS = 2000;
 /**
  * The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs.
  */
 const GUEST_GRACE_MS = 75_000;
 const CONSOLE_END_CHARACTERS = 3000;
 
+/** What `prepare` answers for a kernel that has no such file system. */
+const STATUS_NOT_RUN = 77;
+
 export interface MachineEnding extends Ending {
   readonly evidence?: string;
+}
+
+/** A guest that does not come up for no fault of its disks: QEMU's TCG loses one now and then. */
+export class NotUpError extends EnvironmentError {}
+
+/** A back-end died while its guest came up, which is a result. */
+export class LostAtBootError extends Error {
+  readonly guest: string;
+  readonly ending: MachineEnding;
+
+  constructor(guest: string, ending: MachineEnding) {
+    super(ending.reason);
+    this.guest = guest;
+    this.ending = ending;
+  }
 }
 
 export class Machine {
@@ -40,6 +59,10 @@ export class Machine {
   readonly #qemu: BoundedProcess;
   readonly #channel: Channel;
   #ending: MachineEnding | null = null;
+  /** Of an ending that came by itself: whether no test has it as its result. */
+  #unheard = false;
+  /** Whether a test has run. */
+  used = false;
   #kernel = '';
   /** What the disks are prepared for. */
   preparedFor: FileSystem | null = null;
@@ -61,7 +84,7 @@ export class Machine {
     void this.#watch();
   }
 
-  /** Starts it and waits until it takes commands. Throws EnvironmentError when that does not come. */
+  /** Starts it and waits until it takes commands. Throws NotUpError and LostAtBootError when that does not come. */
   static async boot(setup: MachineSetup): Promise<Machine> {
     const folder = join(setup.workFolder, setup.name);
     mkdirSync(folder);
@@ -80,7 +103,7 @@ export class Machine {
     } catch (error) {
       await Promise.all([qemu.kill().catch(() => {}), disks.kill()]);
       const reason = error instanceof Error ? error.message : String(error);
-      throw new EnvironmentError(`${reason}: ${qemu.output.trim() || 'it said nothing'}`);
+      throw new NotUpError(`${reason}: ${qemu.output.trim() || 'it said nothing'}`);
     }
     try {
       await machine.#greeting();
@@ -97,6 +120,9 @@ export class Machine {
       this.#kernel = hello.kernel;
       return;
     }
+    if (this.#ending?.verdict === 'back-end death') {
+      throw new LostAtBootError(this.name, { ...this.#ending, evidence: this.#lastOfConsole });
+    }
     const why = this.#ending?.reason ?? `it said nothing for ${BOOT_TIMEOUT_MS / 1000} s`;
     if (this.#setup.kernel !== null) refuseKernel(this.#setup.kernel, `${this.console}\n${why}`);
     const evidence =
@@ -104,7 +130,7 @@ export class Machine {
     this.#keep('boot.log', evidence ?? this.console);
     const needs =
       this.#setup.kernel === null ? '' : ' (what a kernel needs: qemu-examples/fs-tests/README.md)';
-    throw new EnvironmentError(
+    throw new NotUpError(
       `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}${needs}`,
     );
   }
@@ -116,6 +142,13 @@ export class Machine {
   /** A machine that is no longer of use. */
   get lost(): boolean {
     return this.#ending !== null;
+  }
+
+  /** How it was lost, with evidence, unless that is a test's result already. Once. */
+  takeLoss(): MachineEnding | null {
+    if (this.#ending === null || !this.#unheard) return null;
+    this.#unheard = false;
+    return { ...this.#ending, evidence: this.#ending.evidence ?? this.#lastOfConsole };
   }
 
   get ranOutOfRoom(): boolean {
@@ -140,15 +173,19 @@ export class Machine {
     const ending = await Promise.race([
       death.then((reason): MachineEnding => ({ verdict: 'back-end death', reason })),
       this.#qemu.finished.then(
-        ({ status, signal }): MachineEnding => this.#endOfQemu(signal ?? `status ${status}`),
+        (end): MachineEnding => this.#endOfQemu(end),
         (error: Error): MachineEnding => ({ verdict: 'panic', reason: `QEMU: ${error.message}` }),
       ),
     ]);
-    this.#ending ??= ending;
+    if (this.#ending === null) {
+      this.#ending = ending;
+      this.#unheard = true;
+    }
     this.#channel.interrupt();
   }
 
-  #endOfQemu(how: string): MachineEnding {
+  #endOfQemu({ status, signal }: Finished): MachineEnding {
+    const how = signal ?? `status ${status}`;
     const said = this.#qemu.output.trim().split('\n').at(-1);
     return {
       verdict: 'panic',
@@ -184,22 +221,25 @@ export class Machine {
   async prepare(fs: FileSystem): Promise<MachineEnding | null> {
     this.preparedFor = null;
     const output: string[] = [];
-    this.#channel.send(`prepare ${fs}`);
+    this.#channel.send(`prepare ${fs} ${this.#setup.roles.join(' ')}`);
     const answer = await this.#line(
       PREPARE_TIMEOUT_MS,
       ({ kind }) => kind === 'prepared',
       (line) => line.kind === 'output' && output.push(line.text),
     );
-    if (answer?.kind === 'prepared' && answer.ok) {
-      this.preparedFor = fs;
-      return null;
-    }
     const what = `the disks could not be prepared for ${fs}`;
-    if (answer !== null) {
+    if (answer?.kind === 'prepared') {
+      if (answer.status === 0) {
+        this.preparedFor = fs;
+        return null;
+      }
+      if (answer.status === STATUS_NOT_RUN)
+        return { verdict: 'not run', reason: output.join('; ') };
       return { verdict: 'fail', reason: `${what}: ${output.slice(-2).join('; ')}` };
     }
     const ending: MachineEnding = this.#ending ?? (await this.#hang(PREPARE_TIMEOUT_MS / 1000));
     const evidence = ending.evidence ?? this.#lastOfConsole;
+    this.#unheard = false;
     return { verdict: ending.verdict, reason: `${what}: ${ending.reason}`, evidence };
   }
 
@@ -214,6 +254,7 @@ export class Machine {
   ): Promise<number> {
     const [{ suite, fs }, names] = [tests[0]!, tests.map(({ name }) => name)];
     const batch = new Batch(tests, { side: this.side, guest: this.name, timeoutSeconds, onResult });
+    this.used = true;
     this.#channel.send(`run ${timeoutSeconds} ${suite} ${fs} ${names.join(' ')}`);
     const patienceSeconds = timeoutSeconds + GUEST_GRACE_MS / 1000;
     for (;;) {
@@ -227,12 +268,15 @@ export class Machine {
       if (line === null) {
         const ending = this.#ending ?? (await this.#hang(patienceSeconds));
         const seconds = (performance.now() - began) / 1000;
-        batch.lose(ending, seconds, ending.evidence ?? this.#lastOfConsole);
+        const told = batch.lose(ending, seconds, ending.evidence ?? this.#lastOfConsole);
+        if (told) this.#unheard = false;
         return batch.done;
       }
       if (line.kind === 'done') return batch.done;
       const hang =
-        line.kind === 'end' && ranOut(line.status) ? await this.#hang(patienceSeconds) : null;
+        line.kind === 'end' && ranOut(line, timeoutSeconds)
+          ? await this.#hang(patienceSeconds)
+          : null;
       batch.take(line, hang?.debts);
       if (hang !== null) return batch.done;
     }
@@ -252,24 +296,41 @@ export class Machine {
     this.#keep('hang.log', text);
     const ending = { verdict: 'hang' as const, reason: [silent, words].filter(Boolean).join('; ') };
     this.#ending = ending;
-    return { ...ending, evidence: text, debts: words };
+    const owing = this.side === 'vloop' && debts !== null && debts.length > 0;
+    return { ...ending, evidence: text, debts: words, owing };
   }
 
-  /** Powers it off; sentences about what did not end well. */
-  async powerOff(): Promise<string[]> {
+  /**
+   * Powers it off. What is lost at that is a result too (takeLoss): a panic, a back-end that dies or does not end, a guest that
+   * does not come to its end because a disk owes it something. A guest that does not for no such reason is a sentence.
+   */
+  async powerOff(): Promise<string | null> {
     this.#channel.send('off');
     await this.#line(POWER_OFF_TIMEOUT_MS, ({ kind }) => kind === 'off');
-    const ended = await Promise.race([
-      this.#qemu.finished.then(() => true),
-      new Promise<false>((resolve) =>
-        setTimeout(() => resolve(false), POWER_OFF_TIMEOUT_MS).unref(),
-      ),
-    ]);
-    const sentences = ended ? [] : [`${this.name}: the guest did not power off`];
+    // A guest whose disk is gone may never end; one that has ended takes a vloop with --autoclear along.
+    const death = this.#ending?.verdict === 'back-end death' ? this.#ending : null;
+    const end = await this.#endOfQemuWithin(
+      death === null ? POWER_OFF_TIMEOUT_MS : DEATH_TIMEOUT_MS,
+    );
+    const hang =
+      end === null && death === null ? await this.#hang(POWER_OFF_TIMEOUT_MS / 1000) : null;
+    const panic = panicText(this.console);
+    let loss: MachineEnding | null = null;
+    if (panic !== null) loss = { verdict: 'panic', reason: panic };
+    else if (end === null) loss = death ?? (hang?.owing ? hang : null);
+    else if (end.status !== 0) loss = this.#endOfQemu(end);
     await this.#end();
-    const ends = await this.#disks.stop();
+    const [bad] = await this.#disks.stop();
+    if (bad !== undefined) loss ??= { verdict: 'back-end death', reason: bad };
+    this.#ending = loss;
+    this.#unheard = loss !== null;
     this.#keepLogs();
-    return [...sentences, ...ends.map((sentence) => `${this.name}: ${sentence}`)];
+    return end === null && loss === null ? `${this.name}: the guest did not power off` : null;
+  }
+
+  async #endOfQemuWithin(timeoutMs: number): Promise<Finished | null> {
+    const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), timeoutMs).unref());
+    return await Promise.race([this.#qemu.finished, late]);
   }
 
   async kill(): Promise<void> {

@@ -60,27 +60,27 @@ function guestsHere({ accelerator, options }: RunSetup, vcpus: number): number {
   return Math.max(1, Math.floor(Math.min(byCpus, byMemory)));
 }
 
-/** Green: nothing failed on vloop, and with --compare nothing differed. */
+/** Green: nothing failed on vloop; with --compare, that nothing differed: what fails on both is the kernel's or the test's. */
 export function exitStatus(results: readonly CaseResult[], compare: boolean): number {
-  const red = results.some(({ side, verdict }) => side === 'vloop' && !isGreen(verdict));
   if (compare) return compareSides(results).differences.length > 0 ? 1 : 0;
-  return red ? 1 : 0;
+  return results.some(({ side, verdict }) => side === 'vloop' && !isGreen(verdict)) ? 1 : 0;
 }
 
 export async function runTests(setup: RunSetup, stop: AbortController): Promise<number> {
   const { options, plan, output, workFolder } = setup;
-  const kernel = await openUserKernel(options.kernel, options.modules);
+  const kernel = await openUserKernel(options.kernel, options.modules, stop.signal);
   const sides = options.compare ? SIDES : SIDES.slice(0, 1);
   const vcpus = vcpusHere(setup);
   const guests = Math.min(options.guestCount ?? guestsHere(setup, vcpus), plan.length);
   const roles = rolesFor(plan);
-  openResultsFolder(output);
   const known = await knownConditions(setup, { sides, guests, vcpus, roles });
   const payload = join(workFolder, 'payload.tar');
-  await packPayload(payload, options);
+  await packPayload(payload, options, stop.signal);
+  openResultsFolder(output);
   const { qemu, append, memoryMib, vloop: vloopOptions, timeoutSeconds } = options;
   const { accelerator, image } = setup;
   const journal = new Journal(output, known, plan);
+  journal.save();
   const total = plan.length * sides.length;
   print(
     `${total} tests, ${guests} ${guests === 1 ? 'guest' : 'guests'} side by side under ${accelerator}, results in ${output}`,

@@ -2,10 +2,11 @@
  * The kernel that a user names with --kernel, and its modules with --modules: checked as far as files can be, and made into
  * what QEMU boots. What does not fit together is a UsageError with one line.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { run } from '../../test/support/bounded-process.ts';
 import { EnvironmentError, UsageError } from './cases.ts';
+import { readNamedFile } from './named-file.ts';
 
 /** Hundreds of modules are copied, unpacked and put into an image, maybe on a busy machine. */
 const BUILD_TIMEOUT_MS = 600_000;
@@ -41,17 +42,17 @@ function modulesFolder(given: string, release: string): string {
 export async function openUserKernel(
   path: string | null,
   modules: string | null,
+  signal: AbortSignal,
 ): Promise<UserKernel | null> {
   if (path === null) return null;
-  if (!existsSync(path)) throw new UsageError(`--kernel=${path}: no such file`);
-  const release = bzImageRelease(readFileSync(path));
+  const release = bzImageRelease(readNamedFile('kernel', path));
   if (release === null)
     throw new UsageError(`--kernel=${path}: no bzImage (its header is not one)`);
   const image = resolve(path);
   if (modules === null) return { image, modules: null };
   const folder = modulesFolder(modules, release);
   const script = join(import.meta.dirname, 'kernel-modules.sh');
-  const built = await run(['bash', script, folder, release], BUILD_TIMEOUT_MS);
+  const built = await run(['bash', script, folder, release], BUILD_TIMEOUT_MS, signal);
   const said = built.stderr.trim().split('\n').at(-1) ?? '';
   if (built.status === EXIT_USAGE) throw new UsageError(`--modules=${modules}: ${said}`);
   if (built.status !== 0) throw new EnvironmentError(`the modules of ${release}: ${said}`);

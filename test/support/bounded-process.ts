@@ -93,14 +93,32 @@ export class BoundedProcess {
   }
 }
 
-/** Runs a command to its end, whatever its exit status. */
-export function run(argv: readonly string[], timeoutMs: number): Promise<Finished> {
-  return new BoundedProcess(argv).within(timeoutMs);
+/** Runs a command to its end, whatever its exit status. `stop` tells it and what it started to end (SIGTERM). */
+export async function run(
+  argv: readonly string[],
+  timeoutMs: number,
+  stop?: AbortSignal,
+): Promise<Finished> {
+  stop?.throwIfAborted();
+  const child = new BoundedProcess(argv);
+  const end = () => child.signal('SIGTERM');
+  stop?.addEventListener('abort', end);
+  try {
+    const finished = await child.within(timeoutMs);
+    stop?.throwIfAborted();
+    return finished;
+  } finally {
+    stop?.removeEventListener('abort', end);
+  }
 }
 
 /** Runs a command that has to succeed; what it says otherwise becomes the error. */
-export async function mustRun(argv: readonly string[], timeoutMs: number): Promise<string> {
-  const { status, signal, stdout, stderr } = await run(argv, timeoutMs);
+export async function mustRun(
+  argv: readonly string[],
+  timeoutMs: number,
+  stop?: AbortSignal,
+): Promise<string> {
+  const { status, signal, stdout, stderr } = await run(argv, timeoutMs, stop);
   if (status === 0) return stdout;
   throw new Error(
     `${signal ?? `exit status ${status}`}: ${argv.join(' ')}\n${`${stdout}${stderr}`.trim()}`,

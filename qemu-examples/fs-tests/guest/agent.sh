@@ -1,7 +1,7 @@
 #!/bin/bash
 # The guest's end of the channel to fs-tests (ttyS1; the host's is channel.ts). Reads a command a line, runs it, answers
 # in lines that start with @, and with | before output. A test's own script gives its status: 0 passed, 77 not run.
-#   prepare FS                the disks get ready for tests on FS
+#   prepare FS ROLE…          these disks get ready for tests on FS
 #   run SECONDS SUITE FS NAME… tests, each cut off after SECONDS, until one of xfstests fails
 #   off                       power off
 cd /payload || exit 1
@@ -43,10 +43,10 @@ begin_test() {
   began=${EPOCHREALTIME/./}
 }
 
-# end_test STATUS
+# end_test STATUS SECONDS: what may have been cut off after so many seconds, as batch.ts tells it from a test's own 124 or 137.
 end_test() {
   local took_ms=$(((${EPOCHREALTIME/./} - began) / 1000))
-  if (($1 == 124 || $1 == 137)); then
+  if (($1 == 124 || $1 == 137)) && ((took_ms >= ($2 - 1) * 1000)); then
     printf 'w' >/proc/sysrq-trigger
     dmesg | tail -n 80 >>"$output"
   fi
@@ -70,7 +70,7 @@ run_each() {
       echo $? >&5
     } &
     IFS= read -r -t $((seconds + 10)) -u 5 status || status=124
-    end_test "$status"
+    end_test "$status" "$seconds"
   done
   exec 5>&-
 }
@@ -78,7 +78,7 @@ run_each() {
 # run_xfstests SECONDS FS NAME…: one ./check for all. It stops at a gate before each test; there the one before has ended,
 # and is told. After one that did not pass the rest is left: it may have left anything behind.
 run_xfstests() {
-  local seconds=$1 fs=$2 name='' checker=0 event said=0 status
+  local seconds=$1 fs=$2 name='' checker=0 event said=0 status started=${EPOCHREALTIME/./}
   rm -f /tmp/gate-begin /tmp/gate-go
   mkfifo /tmp/gate-begin /tmp/gate-go
   exec 5<>/tmp/gate-begin 6<>/tmp/gate-go
@@ -89,13 +89,13 @@ run_xfstests() {
     IFS=' ' read -r -t "$seconds" -u 5 event checker_now || status=124
     if [[ -n $name || $status == 124 || $event == end ]]; then
       # It never came as far as a test.
-      [[ -n $name ]] || { name=$3 && begin_test xfstests "$fs" "$name"; }
+      [[ -n $name ]] || { name=$3 && begin_test xfstests "$fs" "$name" && began=$started; }
       tail -c +$((said + 1)) "$output.all" >"$output"
       if ((status == 0)); then
         xfstests_status "$name" "$checker" >>"$output" 2>&1
         status=$?
       fi
-      end_test $status
+      end_test $status "$seconds"
       ((status == 0 || status == 77)) && [[ $event != end ]] || break
     fi
     name=$event checker=$checker_now said=$(stat -c %s "$output.all")
@@ -109,14 +109,14 @@ run_xfstests() {
 }
 
 say "@hello $(uname -r)"
-for role in "${roles[@]}"; do
-  disk_of "$role" >/dev/null || { [[ $role == pool* ]] || say "@missing $role"; }
-done
 while IFS= read -r line <&3; do
   read -ra words <<<"$line"
   case ${words[0]:-} in
     prepare)
-      prepare_disks "${words[1]}" >"$output" 2>&1 && say '@prepared 0' || { say_output; say '@prepared 1'; }
+      prepare_disks "${words[@]:1}" >"$output" 2>&1
+      prepared=$?
+      ((prepared == 0)) || say_output
+      say "@prepared $prepared"
       ;;
     run)
       if [[ ${words[2]} == xfstests ]]; then

@@ -29,7 +29,7 @@ if [[ $fs != block ]]; then
   check_fs "$fs" "$disk"
 fi
 # A disk that returned errors is no pass, whatever was read in the end.
-if dmesg | grep -m 3 -E 'I/O error|BUG:|WARNING:|Oops|corrupt'; then
+if kernel_complains; then
   echo 'the kernel complains' >"$reason_file"
   exit 1
 fi

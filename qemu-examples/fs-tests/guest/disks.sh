@@ -30,20 +30,28 @@ check_fs() {
   esac
 }
 
-# prepare_disks FS: the disk that keeps its file system over tests gets one; the others are emptied.
+# prepare_disks FS ROLE…: the disk that keeps its file system over tests gets one; the others are emptied. Status 77: this
+# kernel has no FS.
 prepare_disks() {
-  local role disk
+  local fs=$1 role disk
   umount -q /mnt/test /mnt/scratch
-  modprobe -qa loop "$1"
-  for role in "${roles[@]}"; do
-    disk=$(disk_of "$role") || continue
+  modprobe -qa loop "$fs"
+  if [[ $fs != block ]] && ! grep -qw "$fs" /proc/filesystems; then
+    echo "this kernel has no $fs"
+    return 77
+  fi
+  for role in "${@:2}"; do
+    disk=$(disk_of "$role") || { echo "the guest has no disk $role"; return 1; }
     blkdiscard -f "$disk" 2>/dev/null
   done
-  if [[ $1 != block ]] && ! grep -qw "$1" /proc/filesystems; then
-    echo "this kernel has no $1"
-    return 1
-  fi
-  make_fs "$1" "$(disk_of test)"
+  make_fs "$fs" "$(disk_of test)"
+}
+
+# kernel_complains: what the kernel has said since the test began that no test may pass with. Not of a pipe: grep ends at the
+# third line, and dmesg by SIGPIPE would be a failure of the whole.
+kernel_complains() {
+  dmesg >/tmp/dmesg
+  grep -m 3 -E 'I/O error|BUG:|WARNING:|Oops|corrupt' /tmp/dmesg
 }
 
 # ask_host QUESTION…: one line to the host, one line back. "allocated ROLE": KiB that the disk's image takes there.

@@ -98,7 +98,7 @@ case $name in
   *) echo "no case $name" && exit 1 ;;
 esac
 # A disk that returned errors is no pass, whatever the tools made of it.
-if dmesg | grep -m 3 -E 'I/O error|BUG:|WARNING:|Oops|corrupt'; then
+if kernel_complains; then
   echo 'the kernel complains' >"$reason_file"
   exit 1
 fi

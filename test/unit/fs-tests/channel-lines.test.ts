@@ -11,9 +11,8 @@ import {
 describe('a line', () => {
   test.each([
     ['@hello 6.12.1-cloud\r', { kind: 'hello', kernel: '6.12.1-cloud' }],
-    ['@missing pool1', { kind: 'missing', role: 'pool1' }],
-    ['@prepared 0', { kind: 'prepared', ok: true }],
-    ['@prepared 1', { kind: 'prepared', ok: false }],
+    ['@prepared 0', { kind: 'prepared', status: 0 }],
+    ['@prepared 77', { kind: 'prepared', status: 77 }],
     ['@begin xfstests ext4 generic/001', { kind: 'begin' }],
     ['|@end of a text', { kind: 'output', text: '@end of a text' }],
     ['@reason no such feature here', { kind: 'reason', text: 'no such feature here' }],
@@ -58,6 +57,11 @@ describe('an exit status', () => {
     [124, '', ['x'], 'hang', 'it was still running after 60 s'],
     [137, '', ['x'], 'hang', 'it was still running after 60 s'],
   ] as const)('%i %s', (status, said, output, verdict, reason) => {
-    expect(verdictOf(status, said, output, 60)).toEqual({ verdict, reason });
+    expect(verdictOf({ status, seconds: 60 }, said, output, 60)).toEqual({ verdict, reason });
+  });
+
+  test.each([124, 137])('%i before its time is the test’s own', (status) => {
+    const reason = `exit status ${status}`;
+    expect(verdictOf({ status, seconds: 7 }, '', [], 60)).toEqual({ verdict: 'fail', reason });
   });
 });

@@ -2,11 +2,16 @@
  * The journal of a run: what there is stands in the results folder before the run has ended, in the plan's order, and files
  * of an earlier run do not mix with it.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { CaseResult, Side, TestCase } from '../../../qemu-examples/fs-tests/cases.ts';
+import {
+  type CaseResult,
+  type Side,
+  type TestCase,
+  UsageError,
+} from '../../../qemu-examples/fs-tests/cases.ts';
 import { Journal } from '../../../qemu-examples/fs-tests/journal.ts';
 import {
   openResultsFolder,
@@ -56,6 +61,18 @@ test('results are there before the end, in the order of the plan', () => {
   expect(readFileSync(join(folder, 'difference.txt'), 'utf8')).toContain('1 of 2 tests');
 });
 
+test('a machine that is lost after a test takes the place of its pass', () => {
+  const journal = new Journal(folder, known, plan);
+  journal.add(result(0, 'vloop'));
+  journal.add(result(0, 'virtio-blk'));
+  const lost = { verdict: 'back-end death', reason: 'after its end: SIGSEGV' } as const;
+  journal.add(result(0, 'vloop', lost));
+  expect(journal.results.map(({ side, verdict }) => [side, verdict])).toEqual([
+    ['vloop', 'back-end death'],
+    ['virtio-blk', 'pass'],
+  ]);
+});
+
 test('with one side there is no difference to tell', () => {
   const journal = new Journal(folder, { ...known, sides: ['vloop'] }, plan);
   journal.add(result(0, 'vloop'));
@@ -71,4 +88,13 @@ test('an earlier run is gone, what is not of fs-tests stays', () => {
   expect(existsSync(join(folder, 'results.json'))).toBe(false);
   expect(existsSync(join(folder, 'tests'))).toBe(false);
   expect(readFileSync(join(folder, 'mine.txt'), 'utf8')).toBe('mine');
+});
+
+test.each(['tests', 'results.json'])('a folder with a %s of someone else’s is refused', (name) => {
+  const file = name === 'tests' ? join(folder, 'tests/mine.txt') : join(folder, name);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, '{"results": []}');
+  expect(() => openResultsFolder(folder)).toThrow(UsageError);
+  expect(() => openResultsFolder(folder)).toThrow(`its ${name} is not of an earlier run`);
+  expect(readFileSync(file, 'utf8')).toBe('{"results": []}');
 });
