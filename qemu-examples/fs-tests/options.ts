@@ -203,7 +203,7 @@ export function helpText(): string {
     '',
     ...rows,
     '',
-    'Exit status: 0 nothing failed, 1 a test failed, 2 the command line, 3 this machine cannot, 130 interrupted.',
+    'Exit status: 0 nothing failed, 1 a test failed, 2 the command line or a kernel that cannot be used, 3 this machine cannot, 130 interrupted, 143 terminated.',
     '',
   ].join('\n');
 }

@@ -24,7 +24,7 @@ export const blkFeatureTable: FeatureTable<typeof virtioBlkFeatures> = {
   VIRTIO_BLK_F_FLUSH: served('a flush is an fdatasync that succeeded'),
   VIRTIO_BLK_F_TOPOLOGY: served("the block size of the host's device"),
   VIRTIO_BLK_F_CONFIG_WCE: served('the guest switches between write-back and write-through'),
-  VIRTIO_BLK_F_MQ: served('as many queues as vCPUs'),
+  VIRTIO_BLK_F_MQ: served('`--num-queues`, 64 unless it says otherwise; QEMU asks for one a vCPU'),
   VIRTIO_BLK_F_DISCARD: served(
     'blocks are given back to the host; with `--transfer` only where the module allows it',
     'writable disks',

@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import { SocketError } from '../vhost-user/server.ts';
 import { ControlSocket } from './control-socket.ts';
 import { controlledDisk } from './disk-control.ts';
-import { openPage } from './http-page.ts';
+import { openPage, pageLine } from './http-page.ts';
 import type { ServeOptions } from './options.ts';
 import type { ServedDisk } from './served-disk.ts';
 import { version } from './version.ts';
@@ -42,9 +42,9 @@ export class ControlPlane {
     this.#page = await openPage(http, dispatchTo(target), log, inherits);
   }
 
-  /** A line for a person who wants to see the page: the only place that the token is printed. */
+  /** What is printed of the page; empty: there is none. */
   get pageLine(): string {
-    return this.#page === null ? '' : `page    ${this.#page.urlWithToken}\n\n`;
+    return this.#page === null ? '' : `${pageLine(this.#page)}\n`;
   }
 
   /** Who is connected is cut off. */

@@ -2,6 +2,7 @@
  * The page of a process (`--http`), be it one that serves disks or the daemon: opens it in front of whatever
  * carries out methods. Loads what http needs only here, so that a disk without a page pays nothing for it.
  */
+import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpAddress, hostAndPort } from '../control/http-address.ts';
 import type { HttpListener, HttpParts } from '../control/http-server.ts';
@@ -44,6 +45,16 @@ export async function openPage(
     log.error({ reason }, 'the page could not be taken over: it is not served any more');
     return null;
   }
+}
+
+/**
+ * A line for a person who wants to see the page: the only place where the token is printed, and not to a journal, which
+ * keeps what it is given (systemd.exec(5), JOURNAL_STREAM).
+ */
+export function pageLine({ url, urlWithToken }: HttpListener): string {
+  const { dev, ino } = fstatSync(1);
+  const kept = process.env['JOURNAL_STREAM'] === `${dev}:${ino}`;
+  return `page    ${kept ? `${url} (its token is in http.token of the run directory)` : urlWithToken}\n`;
 }
 
 async function partsFor(address: HttpAddress, call: RpcCall, log: Log): Promise<HttpParts> {

@@ -51,7 +51,8 @@ function attachLines(disks: readonly ServedDisk[]): string {
   if (named.length === 0) return '';
   const devices = named.flatMap((path, i) => [
     `-chardev ${qemuWord(`socket,id=vloop${i},path=`, path)}`,
-    `-device vhost-user-blk-pci,chardev=vloop${i}`,
+    // OVMF would drive a transitional device as a legacy one.
+    `-device vhost-user-blk-pci,disable-legacy=on,chardev=vloop${i}`,
   ]);
   const options = ['-object memory-backend-memfd,id=mem,size=1G,share=on', ...devices];
   return [

@@ -91,6 +91,22 @@ test('the methods of the unix socket, and events, while a front-end works', asyn
   expect(served.vloop.stderr).not.toContain(link.token);
 });
 
+test('a journal, which keeps what is printed, is not given the token', async () => {
+  const served = new ServedDisk();
+  disk = served;
+  // What systemd says of a standard output that is the journal's.
+  const journal = 'JOURNAL_STREAM=$(stat -L -c %d:%i /proc/$$/fd/1) exec "$0" "$@"';
+  await served.startVloop(['--http=127.0.0.1:0'], { through: ['sh', '-c', journal] });
+  const line = await eventually(
+    'line of the page',
+    TIMEOUT_MS,
+    () => /^page .*$/m.exec(served.vloop.stdout)?.[0],
+  );
+  expect(line).toMatch(
+    /^page {4}http:\/\/127\.0\.0\.1:\d+\/ \(its token is in http\.token of the run directory\)$/,
+  );
+});
+
 test('a client that floods is cut off, and a front-end notices nothing', async () => {
   const { served, link } = await serve();
   const queue = (await served.connect()).queues[0]!;

@@ -235,6 +235,10 @@ test('its library serves a disk in the example program', async () => {
 test('its types are those that a TypeScript program sees', { timeout: BUILD_MS }, () => {
   const check = (options: string) => {
     const text = `import { createDisk, type Disk } from 'vloop';
+import { defineConfig } from 'vloop/define-config';
+import { defineTransfer } from 'vloop/transfer-module';
+defineConfig({ disks: [{ blk_file: 'a', num_queues: 4 }] });
+defineTransfer({ number: 2, name: 'none', owner: 'me', keyBytes: null, transfer: () => 0 });
 const disk: Disk = await createDisk({ file: 'a', socketPath: 'b', ${options} });
 const size: number = (await disk.status()).size;
 disk.events(({ name, params }) => process.stdout.write(name + params.disk + size));

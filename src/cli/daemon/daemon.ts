@@ -12,7 +12,7 @@ import type { DiskConfig } from '../../control/schema/disk-config.ts';
 import { type Log, type LogFormat, type LogLevel, openLog } from '../../log.ts';
 import { lockFile } from '../../sys/block-file.ts';
 import { listenOn } from '../../vhost-user/server.ts';
-import { openPage } from '../http-page.ts';
+import { openPage, pageLine } from '../http-page.ts';
 import { controlPath, DAEMON_NAME, makeRunDirectory } from '../run-directory.ts';
 import { ServiceManager } from '../service-manager.ts';
 import { version } from '../version.ts';
@@ -81,7 +81,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const server = serveLines(socket.fd, call);
     server.ref();
     if (options.http !== null) page = await openPage(options.http, call, log, false);
-    if (page !== null) process.stdout.write(`page    ${page.urlWithToken}\n`);
+    if (page !== null) process.stdout.write(pageLine(page));
     await attachConfigured(fleet, options.disks, log);
     log.info({ control: path }, 'the daemon takes commands');
     service.ready(`taking commands at ${path}`);
