@@ -15,10 +15,10 @@ const STOP_TIMEOUT_MS = 15_000;
 const GIB = 2 ** 30;
 const LOG_END_CHARACTERS = 400;
 
-/** ext4/046 wants 6 GiB of scratch; the pool's disks are for btrfs. Roles are the serials that guest/disks.sh knows. */
+/** A test of xfstests wants 9 GiB of scratch; the pool's disks are for btrfs. Roles are the serials that guest/disks.sh knows. */
 export const DISK_SIZES_GIB: Readonly<Record<string, number>> = {
   test: 4,
-  scratch: 8,
+  scratch: 10,
   logwrites: 2,
   pool1: 4,
   pool2: 4,

@@ -18,7 +18,7 @@ stop() {
 }
 
 mirror=${VLOOP_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-packages=udev,kmod,procps,e2fsprogs,xfsprogs,btrfs-progs,fio,stress-ng,dbench
+packages=udev,kmod,procps,iproute2,e2fsprogs,xfsprogs,btrfs-progs,fio,stress-ng,dbench
 # What xfstests and blktests call, and what builds them.
 tree_packages=acl,attr,bc,bsdextrautils,dmsetup,fdisk,file,gawk,keyutils,libcap2-bin,lvm2,parted,pciutils,perl,psmisc
 tree_packages+=,python3-minimal,quota,thin-provisioning-tools,uuid-runtime,xfsdump,passwd,openssl

@@ -5,7 +5,8 @@
 import { statfsSync } from 'node:fs';
 import type { CaseResult, FileSystem, Side, Suite, TestCase } from './cases.ts';
 import { caseLabel, EnvironmentError, isGreen } from './cases.ts';
-import { LostAtBootError, Machine, type MachineEnding, NotUpError } from './machine.ts';
+import { Machine } from './machine.ts';
+import { LostAtBootError, type MachineEnding, NotUpError } from './machine-ending.ts';
 import type { MachineSetup } from './qemu-command.ts';
 import type { Work } from './work.ts';
 

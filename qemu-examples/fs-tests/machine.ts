@@ -3,18 +3,25 @@
  * the machine (panic, hang, back-end death) is a result like the others, and a machine that is lost between cases tells
  * that once (takeLoss); it is to be killed then. Every wait is bounded.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BoundedProcess, type Finished } from '../../test/support/bounded-process.ts';
 import { collectEvidence } from '../../test/support/guest-evidence.ts';
 import { QmpClient } from '../../test/support/guest-qmp.ts';
-import { Batch, type Ending, ranOut } from './batch.ts';
+import { Batch, ranOut } from './batch.ts';
 import type { CaseResult, FileSystem, Side, TestCase } from './cases.ts';
-import { EnvironmentError } from './cases.ts';
 import { Channel } from './channel.ts';
 import type { ChannelLine } from './channel-lines.ts';
 import { GuestDisks } from './disks.ts';
-import { debtsText, lastLines, panicText, refuseKernel } from './last-words.ts';
+import { GuestRecord } from './guest-record.ts';
+import { debtsText, lastLines, refuseKernel } from './last-words.ts';
+import {
+  endOfQemu,
+  LostAtBootError,
+  lossAtPowerOff,
+  type MachineEnding,
+  NotUpError,
+} from './machine-ending.ts';
 import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 
 /** Alone a guest is up in 4 to 7 s under TCG; other machines may be busy. */
@@ -26,35 +33,16 @@ const DEATH_TIMEOUT_MS = 2000;
  * The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs.
  */
 const GUEST_GRACE_MS = 75_000;
-const CONSOLE_END_CHARACTERS = 3000;
 
 /** What `prepare` answers for a kernel that has no such file system. */
 const STATUS_NOT_RUN = 77;
-
-export interface MachineEnding extends Ending {
-  readonly evidence?: string;
-}
-
-/** A guest that does not come up for no fault of its disks: QEMU's TCG loses one now and then. */
-export class NotUpError extends EnvironmentError {}
-
-/** A back-end died while its guest came up, which is a result. */
-export class LostAtBootError extends Error {
-  readonly guest: string;
-  readonly ending: MachineEnding;
-
-  constructor(guest: string, ending: MachineEnding) {
-    super(ending.reason);
-    this.guest = guest;
-    this.ending = ending;
-  }
-}
 
 export class Machine {
   readonly name: string;
   readonly side: Side;
   readonly #folder: string;
   readonly #setup: MachineSetup;
+  readonly #record: GuestRecord;
   readonly #disks: GuestDisks;
   readonly #qemu: BoundedProcess;
   readonly #channel: Channel;
@@ -78,6 +66,7 @@ export class Machine {
     this.side = setup.side;
     this.#setup = setup;
     this.#folder = folder;
+    this.#record = new GuestRecord(folder, join(setup.keepFolder, setup.name));
     this.#disks = disks;
     this.#qemu = qemu;
     this.#channel = channel;
@@ -121,17 +110,21 @@ export class Machine {
       return;
     }
     if (this.#ending?.verdict === 'back-end death') {
-      throw new LostAtBootError(this.name, { ...this.#ending, evidence: this.#lastOfConsole });
+      throw new LostAtBootError(this.name, {
+        ...this.#ending,
+        evidence: this.#record.lastOfConsole,
+      });
     }
     const why = this.#ending?.reason ?? `it said nothing for ${BOOT_TIMEOUT_MS / 1000} s`;
-    if (this.#setup.kernel !== null) refuseKernel(this.#setup.kernel, `${this.console}\n${why}`);
+    if (this.#setup.kernel !== null)
+      refuseKernel(this.#setup.kernel, `${this.#record.console}\n${why}`);
     const evidence =
       this.#ending === null ? (await this.#hang(BOOT_TIMEOUT_MS / 1000)).evidence : undefined;
-    this.#keep('boot.log', evidence ?? this.console);
+    this.#record.keep('boot.log', evidence ?? this.#record.console);
     const needs =
       this.#setup.kernel === null ? '' : ' (what a kernel needs: qemu-examples/fs-tests/README.md)';
     throw new NotUpError(
-      `the guest did not boot: ${why}; its last words: ${lastLines(this.console, 3)}${needs}`,
+      `the guest did not boot: ${why}; its last words: ${lastLines(this.#record.console, 3)}${needs}`,
     );
   }
 
@@ -148,23 +141,11 @@ export class Machine {
   takeLoss(): MachineEnding | null {
     if (this.#ending === null || !this.#unheard) return null;
     this.#unheard = false;
-    return { ...this.#ending, evidence: this.#ending.evidence ?? this.#lastOfConsole };
+    return { ...this.#ending, evidence: this.#ending.evidence ?? this.#record.lastOfConsole };
   }
 
   get ranOutOfRoom(): boolean {
     return this.#disks.ranOutOfRoom;
-  }
-
-  get console(): string {
-    try {
-      return readFileSync(join(this.#folder, 'console'), 'latin1').replaceAll('\r', '');
-    } catch {
-      return '';
-    }
-  }
-
-  get #lastOfConsole(): string {
-    return this.console.slice(-CONSOLE_END_CHARACTERS);
   }
 
   /** What ends the machine from outside interrupts whoever waits for a line. */
@@ -173,7 +154,7 @@ export class Machine {
     const ending = await Promise.race([
       death.then((reason): MachineEnding => ({ verdict: 'back-end death', reason })),
       this.#qemu.finished.then(
-        (end): MachineEnding => this.#endOfQemu(end),
+        (end): MachineEnding => endOfQemu(end, this.#record.console, this.#qemu.output),
         (error: Error): MachineEnding => ({ verdict: 'panic', reason: `QEMU: ${error.message}` }),
       ),
     ]);
@@ -182,15 +163,6 @@ export class Machine {
       this.#unheard = true;
     }
     this.#channel.interrupt();
-  }
-
-  #endOfQemu({ status, signal }: Finished): MachineEnding {
-    const how = signal ?? `status ${status}`;
-    const said = this.#qemu.output.trim().split('\n').at(-1);
-    return {
-      verdict: 'panic',
-      reason: panicText(this.console) ?? `QEMU ended with ${how}${said && `: ${said}`}`,
-    };
   }
 
   /** The first line that `wanted` takes; null when the machine ends or time is over. Questions are answered meanwhile. */
@@ -238,7 +210,7 @@ export class Machine {
       return { verdict: 'fail', reason: `${what}: ${output.slice(-2).join('; ')}` };
     }
     const ending: MachineEnding = this.#ending ?? (await this.#hang(PREPARE_TIMEOUT_MS / 1000));
-    const evidence = ending.evidence ?? this.#lastOfConsole;
+    const evidence = ending.evidence ?? this.#record.lastOfConsole;
     this.#unheard = false;
     return { verdict: ending.verdict, reason: `${what}: ${ending.reason}`, evidence };
   }
@@ -268,7 +240,7 @@ export class Machine {
       if (line === null) {
         const ending = this.#ending ?? (await this.#hang(patienceSeconds));
         const seconds = (performance.now() - began) / 1000;
-        const told = batch.lose(ending, seconds, ending.evidence ?? this.#lastOfConsole);
+        const told = batch.lose(ending, seconds, ending.evidence ?? this.#record.lastOfConsole);
         if (told) this.#unheard = false;
         return batch.done;
       }
@@ -287,13 +259,13 @@ export class Machine {
     const { text, debts } = await collectEvidence({
       qemuPid: this.#qemu.pid,
       vloops: this.#disks.backEnds,
-      serial: this.console,
+      serial: this.#record.console,
       accelerator: this.#setup.accelerator,
       qmp: () => QmpClient.connect(join(this.#folder, 'qmp')),
     });
     const silent = `the guest has said nothing for ${seconds} s`;
     const words = this.side === 'vloop' ? debtsText(debts) : '';
-    this.#keep('hang.log', text);
+    this.#record.keep('hang.log', text);
     const ending = { verdict: 'hang' as const, reason: [silent, words].filter(Boolean).join('; ') };
     this.#ending = ending;
     const owing = this.side === 'vloop' && debts !== null && debts.length > 0;
@@ -314,14 +286,11 @@ export class Machine {
     );
     const hang =
       end === null && death === null ? await this.#hang(POWER_OFF_TIMEOUT_MS / 1000) : null;
-    const panic = panicText(this.console);
-    let loss: MachineEnding | null = null;
-    if (panic !== null) loss = { verdict: 'panic', reason: panic };
-    else if (end === null) loss = death ?? (hang?.owing ? hang : null);
-    else if (end.status !== 0) loss = this.#endOfQemu(end);
     await this.#end();
     const [bad] = await this.#disks.stop();
-    if (bad !== undefined) loss ??= { verdict: 'back-end death', reason: bad };
+    const { console } = this.#record;
+    const owed = hang?.owing ? hang : null;
+    const loss = lossAtPowerOff({ console, output: this.#qemu.output, end, death, owed, bad });
     this.#ending = loss;
     this.#unheard = loss !== null;
     this.#keepLogs();
@@ -346,15 +315,9 @@ export class Machine {
     await this.#qemu.kill().catch(() => {});
   }
 
-  #keep(name: string, text: string): void {
-    const folder = join(this.#setup.keepFolder, this.name);
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, name), text);
-  }
-
   #keepLogs(): void {
-    this.#keep('console.log', this.console);
-    this.#keep('qemu.log', this.#qemu.output);
-    for (const [role, log] of this.#disks.logs()) this.#keep(`vloop-${role}.log`, log);
+    this.#record.keep('console.log', this.#record.console);
+    this.#record.keep('qemu.log', this.#qemu.output);
+    for (const [role, log] of this.#disks.logs()) this.#record.keep(`vloop-${role}.log`, log);
   }
 }
