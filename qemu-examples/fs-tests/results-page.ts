@@ -69,6 +69,27 @@ function reasonsTable(results: readonly CaseResult[], title: string): string {
   return `${title}\n\n${table(['suite', 'test', 'disks of', 'result', 'reason'], rows)}`;
 }
 
+/** By reason, since many tests share one; what both sides say is one row. */
+function notRunTable(results: readonly CaseResult[], title: string): string {
+  if (results.length === 0) return '';
+  const keyOf = (...words: string[]) => JSON.stringify(words);
+  const told = Map.groupBy(results, ({ suite, fs, name, reason }) =>
+    keyOf(suite, fs, reason, name),
+  );
+  const tests = [...told.values()].map((of) => ({
+    ...of[0]!,
+    sides: of.map(({ side }) => side).join(', '),
+  }));
+  const alike = Map.groupBy(tests, ({ suite, fs, sides, reason }) =>
+    keyOf(suite, fs, sides, reason),
+  );
+  const rows = [...alike.values()].map((of) => {
+    const { suite, fs, sides, reason } = of[0]!;
+    return [suite, fs, sides, reason, `${of.length}: ${of.map(({ name }) => name).join(', ')}`];
+  });
+  return `${title}\n\n${table(['suite', 'on', 'disks of', 'reason', 'tests'], rows)}`;
+}
+
 /** Test names with their seconds, a line for each file system: the long form of "60 pass". */
 function timesList(results: readonly CaseResult[], side: Side): string {
   const groups = Map.groupBy(
@@ -113,7 +134,7 @@ export function resultsPage(runs: readonly NamedRun[], note = ''): string {
       countsTable(results),
       differenceSection(results),
       reasonsTable(red, 'What did not pass:'),
-      reasonsTable(notRun, 'What was not run, and why:'),
+      notRunTable(notRun, 'What was not run, and why:'),
       ...conditions.sides.map((side) => timesList(results, side)),
     ]
       .filter(Boolean)

@@ -30,16 +30,23 @@ test('a page says what ran, what did not and why', () => {
     result('generic/001', {}),
     result('generic/001', { side: 'virtio-blk' }),
     result('generic/002', { verdict: 'not run', reason: 'needs a | device\nor two' }),
+    result('generic/002', { side: 'virtio-blk', verdict: 'not run', reason: 'needs none' }),
+    ...(['vloop', 'virtio-blk'] as const).flatMap((side) =>
+      ['generic/004', 'generic/005'].map((name) =>
+        result(name, { side, verdict: 'not run', reason: 'no reflink' }),
+      ),
+    ),
     result('generic/003', { verdict: 'panic', reason: 'Kernel panic - not syncing: X' }),
     result('generic/003', { side: 'virtio-blk' }),
   ];
   const page = resultsPage([{ title: 'On ext4', record: { conditions, results } }]);
   expect(page).toContain('## On ext4\n');
   expect(page).toContain('npm run fs-tests -- --suite=xfstests --xfstests-dir=DIR`');
-  expect(page).toContain('| xfstests | ext4 | vloop | 3 | 1 pass, 1 not run, 1 panic | 12 |');
-  expect(page).toContain('needs a \\| device or two |');
+  expect(page).toContain('| xfstests | ext4 | vloop | 5 | 1 pass, 3 not run, 1 panic | 20 |');
+  expect(page).toContain('| vloop | needs a \\| device or two | 1: generic/002 |');
+  expect(page).toContain('| vloop, virtio-blk | no reflink | 2: generic/004, generic/005 |');
   expect(page).toContain('| ext4 generic/003 | panic Kernel panic - not syncing: X | pass  |');
-  expect(page).toContain('1 of 2 tests');
+  expect(page).toContain('1 of 5 tests');
   expect(page).toContain('* xfstests on ext4: generic/001 4.0');
   expect(page).not.toContain('/some/where');
 });
