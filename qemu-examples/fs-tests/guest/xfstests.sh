@@ -12,6 +12,8 @@ xfstests_status() {
     return 77
   fi
   grep -qs "^$1 " "/tmp/$2.time" /tmp/results/check.time && return 0
+  # What ./check says of it in $output: the first line that should not be there, or what its own checks found.
+  grep -m 1 -E '^    \+[^+]|^_check_|inconsistent' "$output" | sed 's/^ *+//' >"$reason_file"
   for part in out.bad full dmesg; do
     [[ -s $kept.$part ]] || continue
     echo "--- $part"
