@@ -1,7 +1,7 @@
 #!/bin/sh
-# For a CI that runs shell commands on a Debian machine (12 or 13, as root or with passwordless sudo): the packaged suite and,
-# with XFSTESTS=DIR, the integrity list of xfstests. RESULTS (fs-tests-results) has a junit.xml for each. By environment, with
-# paths from the project's root:
+# For a CI that runs shell commands on a Debian machine (12; 13 is not tried) as root or with passwordless sudo: the packaged suite
+# and, with XFSTESTS=DIR, the integrity list of xfstests. RESULTS (fs-tests-results) has a junit.xml for each. By environment,
+# with paths from the project's root:
 #   KERNEL=bzImage MODULES=DIR   the kernel to test; without MODULES its drivers are built in
 #   PACKAGED='…' FURTHER='…'     arguments for the packaged suite, as '--group=quick --fs=ext4', and for both runs
 #   NPM_CI='…'                   what installs the dependencies, as 'true' where they are
