@@ -24,7 +24,7 @@ tree_packages=acl,attr,bc,bsdextrautils,dmsetup,fdisk,file,gawk,keyutils,libcap2
 tree_packages+=,python3-minimal,quota,thin-provisioning-tools,uuid-runtime,xfsdump,passwd,openssl
 tree_packages+=,make,gcc,g++,libc6-dev,autoconf,automake,libtool,libtool-bin,pkg-config,gettext,xfslibs-dev,uuid-dev
 tree_packages+=,libgdbm-dev,libgdbm-compat-dev,libacl1-dev,libaio-dev,libattr1-dev,liburing-dev,libcap-dev,libssl-dev
-tree_packages+=,libblkid-dev,libbtrfs-dev,libbtrfsutil-dev
+tree_packages+=,libblkid-dev,libbtrfs-dev,libbtrfsutil-dev,fsverity,acct,xz-utils
 free_needed_kib=$((5 << 20))
 
 xfstests='' blktests=''
