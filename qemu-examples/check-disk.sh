@@ -22,7 +22,7 @@ mount /dev/vda /mnt
 disk-checker $options /mnt/file
 umount /mnt
 # Not vloop's doing: the checker itself drops one write in 200.
-disk-checker --ops=600 --spoil=lost:200 --shrink-seconds=2 /dev/vda && exit 1 || [ $? = 1 ]
+disk-checker --ops=600 --spoil=lost:200 --shrink-seconds=2 /dev/vda && exit 1 || [ \$? = 1 ]
 END
 vloop_stop disk
 say_ok 'nothing was wrong but what was made wrong'

@@ -47,6 +47,8 @@ export class Lane {
   readonly #machines = new Map<Side, Machine>();
   readonly #last = new Map<Side, CaseResult>();
   #started = 0;
+  /** Whether this kernel has come up here before: then it is not what keeps a guest from it. */
+  #cameUp = false;
   /** In a row. */
   #lostAtBoot = 0;
 
@@ -163,12 +165,13 @@ export class Lane {
       try {
         const machine = await Machine.boot({ ...this.#setup.machine, name, side });
         this.#machines.set(side, machine);
+        this.#cameUp = true;
         this.#setup.onBoot(machine, (performance.now() - began) / 1000);
         return machine;
       } catch (error) {
         this.#setup.signal.throwIfAborted();
         const again = error instanceof NotUpError && attempt < BOOT_ATTEMPTS;
-        if (!again || this.#setup.machine.kernel !== null) throw error;
+        if (!again || (this.#setup.machine.kernel !== null && !this.#cameUp)) throw error;
         this.#setup.onNote(`${name}: ${error.message}; started again`);
       }
     }

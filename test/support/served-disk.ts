@@ -5,9 +5,13 @@
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MockFrontEnd, type MockFrontEndOptions } from './mock-frontend.ts';
 import { VhostUserClient } from './vhost-user-client.ts';
 import { type Ended, type VloopOptions, VloopProcess } from './vloop-process.ts';
+
+/** From the end of a process to the event of it, on a busy machine. */
+const DEATH_IS_TOLD_MS = 500;
 
 export interface ServedDiskOptions {
   readonly sizeBytes?: number;
@@ -54,7 +58,12 @@ export class ServedDisk {
   }
 
   async connect(options: MockFrontEndOptions = {}): Promise<MockFrontEnd> {
-    const frontEnd = await MockFrontEnd.start(this.socket, options);
+    const frontEnd = await MockFrontEnd.start(this.socket, options).catch(async (error: Error) => {
+      // Its end may be on its way.
+      await sleep(DEATH_IS_TOLD_MS);
+      const said = this.#vloop?.stderr.trimEnd().split('\n').slice(-3).join('\n');
+      throw new Error(`${error.message}; vloop ${this.#vloop?.fate ?? 'is not started'}: ${said}`);
+    });
     this.#frontEnds.push(frontEnd);
     return frontEnd;
   }

@@ -48,6 +48,7 @@ export class VloopProcess {
   #stdout = '';
   #stderr = '';
   #gone = false;
+  #fate = 'runs';
 
   constructor({ args, inheritedFds = [], through = [], nodeFlags = [], env = {} }: VloopOptions) {
     const started = performance.now();
@@ -66,6 +67,7 @@ export class VloopProcess {
       this.#child.once('error', reject);
       this.#child.once('close', (status, signal) => {
         this.#gone = true;
+        this.#fate = `ended with ${signal ?? `status ${status}`}`;
         resolve({ status, signal, tookMs: performance.now() - started });
       });
     });
@@ -103,6 +105,11 @@ export class VloopProcess {
     const { pid } = this.#child;
     if (pid === undefined) throw new Error('vloop could not be started');
     return pid;
+  }
+
+  /** That it runs, or how it has ended. */
+  get fate(): string {
+    return this.#fate;
   }
 
   signal(signal: NodeJS.Signals): void {
