@@ -59,7 +59,10 @@ int main(int argc, char **argv)
 	op_log_init(&log, LOG_MOST);
 	if (settings.replay)
 		settings.seed = op_log_read(&log, settings.replay);
+	play_watch(&play, settings.timeout);
+	play_waits_for(&play, "opening it");
 	target_open(&target, target.io == IO_BUFFERED && target.unit < 512 ? BYTES_REGION_MOST : REGION_MOST);
+	play_waits_for(&play, NULL);
 	settings_complete(&settings, &target);
 	play_init(&play, &target, &log, settings.seed);
 	play.model.discard_rule = settings.discard;
@@ -67,7 +70,6 @@ int main(int argc, char **argv)
 	spoil_one_in(settings.spoil, settings.spoil_one_in, target.unit);
 	play.length_max = settings.length;
 	play.overlap = settings.overlap;
-	play.timeout = settings.timeout;
 	play.ends = settings.seconds > 0 ? 1 : 0;
 	for (uint32_t i = 0; i < settings.threads; i++)
 		play.lanes[i].random = (settings.seed * 64 + i + 1) * 0x9e3779b97f4a7c15ull | 1;

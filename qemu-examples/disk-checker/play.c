@@ -48,7 +48,7 @@ static void *watch(void *argument)
 	return NULL;
 }
 
-static void waits(struct play *play, const char *what)
+void play_waits_for(struct play *play, const char *what)
 {
 	pthread_mutex_lock(&play->lock);
 	play->waits_for = what;
@@ -56,33 +56,38 @@ static void waits(struct play *play, const char *what)
 	pthread_mutex_unlock(&play->lock);
 }
 
-void play_init(struct play *play, struct target *target, struct op_log *log, uint64_t seed)
+void play_watch(struct play *play, double timeout)
 {
 	pthread_t watcher;
 
-	play->target = target;
-	play->log = log;
-	play->clock = 1;
-	model_init(&play->model, log, seed, target->size, target->unit);
+	play->timeout = timeout;
 	pthread_mutex_init(&play->lock, NULL);
 	if (pthread_create(&watcher, NULL, watch, play))
 		stop(EXIT_CANNOT_RUN, "cannot start a thread");
 }
 
+void play_init(struct play *play, struct target *target, struct op_log *log, uint64_t seed)
+{
+	play->target = target;
+	play->log = log;
+	play->clock = 1;
+	model_init(&play->model, log, seed, target->size, target->unit);
+}
+
 /* Everything is on the disk, and the next reads come from there. */
 static void forget(struct play *play)
 {
-	waits(play, "fsync");
+	play_waits_for(play, "fsync");
 	target_forget(play->target);
-	waits(play, NULL);
+	play_waits_for(play, NULL);
 }
 
 static void must_do(struct play *play, const struct op *op, unsigned char *buffer)
 {
-	waits(play, "an operation before the test");
+	play_waits_for(play, "an operation before the test");
 	int result = target_do(play->target, op, buffer);
 
-	waits(play, NULL);
+	play_waits_for(play, NULL);
 	if (result < 0)
 		stop(EXIT_DISK_WRONG, "FAILED before the test: %s at offset %llu, %u bytes: %s", kind_names[op->kind],
 		     (unsigned long long)op->offset, op->length, strerror(-result));

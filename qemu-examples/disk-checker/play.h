@@ -34,13 +34,17 @@ struct play {
 	uint32_t lane_count, clock, length_max;
 	int overlap, direct;
 	double ends, timeout; /* seconds; ends: no new operation later, 0: never */
-	const char *waits_for; /* what the main thread does besides operations of the log, NULL: nothing */
+	const char *waits_for; /* see play_waits_for */
 	double waits_since;
 	pthread_mutex_t lock;
 	struct failure failure;
 };
 
 double seconds_now(void);
+/* From now on what is not answered for `timeout` seconds ends the program with a line. Before anything else of these. */
+void play_watch(struct play *play, double timeout);
+/* What the main thread waits for besides operations of the log; NULL: nothing. */
+void play_waits_for(struct play *play, const char *what);
 void play_init(struct play *play, struct target *target, struct op_log *log, uint64_t seed);
 /* Gives the region content that is known: parts of it zeroes, parts of it not. */
 void play_fill(struct play *play);

@@ -28,6 +28,7 @@ import { type MachineSetup, qemuCommand } from './qemu-command.ts';
 const BOOT_TIMEOUT_MS = 120_000;
 const PREPARE_TIMEOUT_MS = 120_000;
 const POWER_OFF_TIMEOUT_MS = 30_000;
+/** A guest whose disk is gone ends soon, or never. */
 const DEATH_TIMEOUT_MS = 2000;
 /**
  * The guest cuts a test off itself; when it says nothing for so much longer, it is the guest that hangs.

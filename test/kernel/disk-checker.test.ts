@@ -2,15 +2,18 @@
  * The disk checker of the examples on files of this machine: it passes a right one, finds what its own `--spoil` makes
  * wrong, cuts a log down to what is needed, replays it, and says with its exit status whose fault it was.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../support/bounded-process.ts';
+import { BoundedProcess, mustRun, run, waitFor } from '../support/bounded-process.ts';
 import { requireDiskChecker } from '../support/disk-checker-program.ts';
+import { FrozenFilesystem } from '../support/frozen-filesystem.ts';
 import { SmallFilesystem } from '../support/small-filesystem.ts';
 
 const RUN_TIMEOUT_MS = 30_000;
+const COMPILE_TIMEOUT_MS = 120_000;
+const SOURCES = join(import.meta.dirname, '../../qemu-examples/disk-checker');
 /** A right file passes so many of each thread; a wrong one is found within them, with each of these seeds. */
 const OPERATIONS = '--ops=1000';
 const SEEDS = [1, 2, 3];
@@ -67,6 +70,23 @@ describe.skipIf(!checked.ok)('the disk checker on a file', () => {
     expect(again.stderr).toContain(lost);
   });
 
+  test('a log that is full is said, ends the operations, and nothing is written behind it', async () => {
+    const program = join(folder, 'disk-checker');
+    const flags = ['-O1', '-g', '-fsanitize=address', '-DLOG_MOST=3000', '-pthread'];
+    const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.c'));
+    await mustRun(
+      ['cc', ...flags, '-o', program, ...sources.map((name) => join(SOURCES, name))],
+      COMPILE_TIMEOUT_MS,
+    );
+    const args = ['--ops=2000', '--rounds=3', '--size=2M', '--seed=1', file];
+    const { status, stdout, stderr } = await run([program, ...args], RUN_TIMEOUT_MS);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/disk-checker: ok: \d+ operations/);
+    expect(new Set(stderr.trim().split('\n'))).toEqual(
+      new Set(['disk-checker: the log is full after 3000 operations, the rest is left out']),
+    );
+  });
+
   test.each([
     [['--ops=many'], '--ops=many: expected a number up to 4194304'],
     [['--spoil=lost'], '--spoil=lost: expected KIND:N with N of 1 or more'],
@@ -105,5 +125,59 @@ describe.skipIf(!checked.ok)('the disk checker on a file', () => {
     } finally {
       small.unmount();
     }
+  });
+});
+
+const storage = checked.ok ? await FrozenFilesystem.mount(32 * 2 ** 20) : checked.reason;
+const unmounted = typeof storage === 'string';
+if (unmounted)
+  process.stderr.write(`skipped: the disk checker on storage that hangs: ${storage}\n`);
+
+describe.skipIf(unmounted)('the disk checker on storage that does not answer', () => {
+  const frozen = storage as FrozenFilesystem;
+
+  afterAll(async () => {
+    if (!unmounted) await frozen.unmount();
+  });
+
+  /** From the freeze to the line; the process itself ends when its calls come back. */
+  async function hangs(freezeFirst: boolean): Promise<string> {
+    const path = join(frozen.directory, 'file');
+    const args = ['--timeout=1', '--seconds=60', '--size=1M', path];
+    if (!checked.ok) throw new Error(checked.reason);
+    if (freezeFirst) await frozen.freeze();
+    const checking = new BoundedProcess([...frozen.through, checked.checker.program, ...args]);
+    try {
+      if (!freezeFirst) {
+        await waitFor(
+          () => `first line; it said: ${checking.output}`,
+          RUN_TIMEOUT_MS,
+          () => checking.output.includes('threads, seed') || undefined,
+        );
+        await frozen.freeze();
+      }
+      await waitFor(
+        () => `line of what hangs; it said: ${checking.output}`,
+        RUN_TIMEOUT_MS,
+        () => checking.output.includes('FAILED') || undefined,
+      );
+    } finally {
+      await frozen.thaw();
+    }
+    const { status, stderr } = await checking.within(RUN_TIMEOUT_MS);
+    expect(status, stderr).toBe(1);
+    return stderr.trimEnd().split('\n').at(-1)!;
+  }
+
+  test('under operations ends with a line', async () => {
+    expect(await hangs(false)).toMatch(
+      /^disk-checker: FAILED: (#\d+|fsync|an operation before the test) has not been answered for 1 s$/,
+    );
+  });
+
+  test('before the first operation ends with a line', async () => {
+    expect(await hangs(true)).toBe(
+      'disk-checker: FAILED: opening it has not been answered for 1 s',
+    );
   });
 });

@@ -188,7 +188,7 @@ test('npm installs it in an empty folder, and npx serves a disk', {
   const reason = await npmInstall(folder);
   if (reason !== null) {
     process.stderr.write(`skipped: npm install of the tarball: ${reason}\n`);
-    return context.skip();
+    return context.skip(reason);
   }
   newImage('empty/disk');
   // The machine's own node may be too old for vloop, which says so.

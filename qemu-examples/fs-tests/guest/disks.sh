@@ -48,10 +48,9 @@ prepare_disks() {
 }
 
 # kernel_complains: what the kernel has said since the test began that no test may pass with. Not of a pipe: grep ends at the
-# third line, and dmesg by SIGPIPE would be a failure of the whole.
+# third line, and with pipefail the SIGPIPE that ends dmesg would be the status of the whole.
 kernel_complains() {
-  dmesg >/tmp/dmesg
-  grep -m 3 -E 'I/O error|BUG:|WARNING:|Oops|corrupt' /tmp/dmesg
+  grep -m 3 -E 'I/O error|BUG:|WARNING:|Oops|corrupt' < <(dmesg)
 }
 
 # ask_host QUESTION…: one line to the host, one line back. "allocated ROLE": KiB that the disk's image takes there.
