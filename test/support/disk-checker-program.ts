@@ -26,6 +26,8 @@ export async function requireDiskChecker(what: string): Promise<DiskCheckerOrRea
     const program = join(folder, 'disk-checker');
     return { ok: true, checker: { program, archive: `${program}.cpio` } };
   }
+  // Its compiler is there then: no reason to skip what it cannot read.
+  if (stderr.includes('does not compile')) throw new Error(stderr);
   const reason = stderr.trim().split('\n').slice(-3).join('; ');
   process.stderr.write(`skipped: ${what}: ${reason}\n`);
   return { ok: false, reason };
